@@ -1,0 +1,63 @@
+// Command glasshouse is the gateway and the tools that speak with it. Each command stands in a file of its own, parses its
+// flags and prints; what it does lives in the packages it calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"gacp-erp.internal/glasshouse/gateway/api"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// Exit codes, the same for every command.
+const (
+	exitDone       = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitNotRunning = 3
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main with an exit code.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errSaid):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "glasshouse: %v\n", err)
+		return exitUsage
+	case errors.Is(err, api.ErrNotRunning):
+		fmt.Fprintf(os.Stderr, "glasshouse: %v\nStart it with: glasshouse run -c FILE, or name its socket with --socket.\n", err)
+		return exitNotRunning
+	default:
+		fmt.Fprintf(os.Stderr, "glasshouse: %v\n", err)
+		return exitFailed
+	}
+}
+
+// errSaid ends a command that has already printed what is wrong.
+var errSaid = errors.New("said")
+
+// usageError is a wrong use of a command: exit code 2.
+type usageError struct{ err error }
+
+func (u usageError) Error() string { return u.err.Error() }
+func (u usageError) Unwrap() error { return u.err }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"gacp-erp.internal/glasshouse/gateway/api"
+)
+
+// newRoot lists the commands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "glasshouse",
+		Short: "Gateway and facility controller for greenhouses",
+		Long: `Glasshouse reads the sensors of a greenhouse, keeps each zone's climate in its range by switching fans, heaters
+and valves, and tells the central platform, also about what happened while the network was away.
+
+Try it without any hardware: glasshouse demo`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newRun(), newCheck(), newDemo(), newStatus(), newPoints(), newWrite(), newRelease(), newVersion(), newProbe())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+// exactly is cobra.ExactArgs with exit code 2.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s takes %d argument(s), got %d; see glasshouse %s --help", cmd.Name(), n, len(args), cmd.Name())}
+		}
+		return nil
+	}
+}
+
+// socketFlag adds --socket and returns how to find the running gateway.
+func socketFlag(cmd *cobra.Command) func() *api.Client {
+	path := cmd.Flags().String("socket", "", "the gateway's socket (default $GLASSHOUSE_SOCKET, else the usual places)")
+	return func() *api.Client { return api.NewClient(findSocket(*path)) }
+}
+
+// findSocket returns the socket to ask: the flag, the environment, else the first of the usual places that exists.
+func findSocket(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if env := os.Getenv("GLASSHOUSE_SOCKET"); env != "" {
+		return env
+	}
+	places := []string{"/run/glasshouse/glasshouse.sock", "/var/lib/glasshouse/glasshouse.sock", "./glasshouse-demo/glasshouse.sock"}
+	for _, place := range places {
+		if _, err := os.Stat(place); !errors.Is(err, fs.ErrNotExist) {
+			return place
+		}
+	}
+	return places[1]
+}

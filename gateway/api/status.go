@@ -1,0 +1,155 @@
+package api
+
+import "time"
+
+// Status is everything a person or a program asks of a running gateway, at one instant. A number that is not usable is
+// absent (null), never zero. Times are UTC.
+type Status struct {
+	Gateway  string    `json:"gateway"`
+	Facility string    `json:"facility"`
+	Version  string    `json:"version"`
+	Mode     string    `json:"mode"` // control or observe
+	Started  time.Time `json:"started"`
+	Now      time.Time `json:"now"`
+	Cycles   Cycles    `json:"cycles"`
+	Zones    []Zone    `json:"zones"`
+	Points   []Point   `json:"points"`
+	Outputs  []Output  `json:"outputs"`
+	Devices  []Device  `json:"devices"`
+	Faults   []Fault   `json:"faults"`
+	Buses    []Bus     `json:"buses"`
+	Buffer   Buffer    `json:"buffer"`
+	Uplink   Uplink    `json:"uplink"`
+}
+
+// Cycles counts the work of the deciding loop.
+type Cycles struct {
+	Number      uint64  `json:"number"`      // cycles since the start
+	LastSeconds float64 `json:"lastSeconds"` // duration of the newest
+	MaxSeconds  float64 `json:"maxSeconds"`  // the longest since the start
+	Dropped     uint64  `json:"dropped"`     // readings that found the inbox full
+	Invalid     uint64  `json:"invalid"`     // events that broke the contract and were not stored
+}
+
+// Zone is one zone with the quantities it has ranges for.
+type Zone struct {
+	Name   string  `json:"name"`
+	Ranges []Range `json:"ranges"`
+}
+
+// Range is the state of one rule.
+type Range struct {
+	Quantity string     `json:"quantity"`
+	Unit     string     `json:"unit"`
+	Value    *float64   `json:"value"`
+	Quality  string     `json:"quality"` // good, uncertain or bad
+	Min      *float64   `json:"min"`     // null: open
+	Max      *float64   `json:"max"`
+	Phase    string     `json:"phase"` // ok, pending, firing, resolving, blind
+	Severity string     `json:"severity,omitempty"`
+	Since    *time.Time `json:"since,omitempty"` // start of the breach
+	AlertID  string     `json:"alertId,omitempty"`
+}
+
+// Point is one sensor value or one output's state.
+type Point struct {
+	ID       string     `json:"id"`
+	Device   string     `json:"device"`
+	Zone     string     `json:"zone"`
+	Quantity string     `json:"quantity"`
+	Unit     string     `json:"unit"`
+	Value    *float64   `json:"value"`
+	Quality  string     `json:"quality"`
+	Reason   string     `json:"reason,omitempty"` // why it is not good
+	At       *time.Time `json:"at"`               // the source's time of the newest reading; null: none came yet
+}
+
+// Output is one actuator: what it should be, what it is, and who says so.
+type Output struct {
+	Name       string     `json:"name"`
+	Zone       string     `json:"zone"`
+	Point      string     `json:"point"`
+	Desired    float64    `json:"desired"`
+	Actual     *float64   `json:"actual"`
+	Confirmed  bool       `json:"confirmed"`
+	Safe       float64    `json:"safe"`
+	Holder     string     `json:"holder"`          // safe, correction, lease, envelope, …
+	Why        string     `json:"why"`             // one line for people
+	Until      *time.Time `json:"until,omitempty"` // when the holder's hold ends by itself
+	Overridden []string   `json:"overridden,omitempty"`
+}
+
+// Device is one device's presence.
+type Device struct {
+	ID       string     `json:"id"`
+	Zone     string     `json:"zone"`
+	Status   string     `json:"status"` // online, offline, error
+	LastSeen *time.Time `json:"lastSeen"`
+}
+
+// Fault is a fault that stands now.
+type Fault struct {
+	Device      string    `json:"device"`
+	Type        string    `json:"type"`
+	Severity    string    `json:"severity"`
+	Title       string    `json:"title"`
+	Description string    `json:"description"`
+	Since       time.Time `json:"since"`
+}
+
+// Bus is one connection to devices.
+type Bus struct {
+	Name     string `json:"name"`
+	Endpoint string `json:"endpoint"`
+	Healthy  bool   `json:"healthy"`
+	Error    string `json:"error,omitempty"` // in words, with what to do
+	Late     uint64 `json:"late"`            // polls that began over a period late
+	Rejected uint64 `json:"rejected"`        // messages refused and counted (MQTT)
+	Dropped  uint64 `json:"dropped"`         // QoS 0 messages that found no room (MQTT)
+	Units    []Unit `json:"units,omitempty"`
+}
+
+// Unit is one address on a polled bus.
+type Unit struct {
+	Name           string     `json:"name"`
+	Requests       uint64     `json:"requests"`
+	Errors         uint64     `json:"errors"`
+	LatencySeconds float64    `json:"latencySeconds"` // mean
+	BackOffUntil   *time.Time `json:"backOffUntil,omitempty"`
+	Error          string     `json:"error,omitempty"`
+}
+
+// Buffer is the durable queue and the journal that writes it.
+type Buffer struct {
+	Dir           string     `json:"dir"`
+	Epoch         string     `json:"epoch"`
+	Bytes         int64      `json:"bytes"`
+	MaxBytes      int64      `json:"maxBytes"`
+	Segments      int        `json:"segments"`
+	Lanes         []Lane     `json:"lanes"`
+	Quarantined   []string   `json:"quarantined,omitempty"` // damaged files that were put aside
+	DegradedSince *time.Time `json:"degradedSince,omitempty"`
+	InMemory      int64      `json:"inMemoryBytes"` // waiting for the disk
+	Dropped       uint64     `json:"dropped"`       // records that the degraded journal had no room for
+	CommitSeconds float64    `json:"commitSeconds"` // mean latency of a commit
+	Error         string     `json:"error,omitempty"`
+}
+
+// Lane is the queue of one topic and how far it has been sent.
+type Lane struct {
+	Name     string `json:"name"`
+	Critical bool   `json:"critical"`
+	Waiting  uint64 `json:"waiting"`
+	SetAside uint64 `json:"setAside"`
+	Dropped  uint64 `json:"dropped"`
+	Sent     uint64 `json:"sent"`
+	Blocked  string `json:"blocked,omitempty"` // why, and what to do
+	Error    string `json:"error,omitempty"`
+}
+
+// Uplink is the way to Kafka.
+type Uplink struct {
+	Configured bool   `json:"configured"`
+	Connected  bool   `json:"connected"`
+	Error      string `json:"error,omitempty"`
+}
