@@ -4,8 +4,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X main.version=$(VERSION)
-TOOLS    = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/glasshouse/bin
-LINTER   = $(TOOLS)/golangci-lint-v2.15.0
+CACHE    = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/glasshouse
+LINTER   = $(CACHE)/bin/golangci-lint-v2.15.0
+KAFKA_JARS = $(CACHE)/kafka-4.4.0
 DEMO    ?=
 
 E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus
@@ -35,9 +36,9 @@ lint: $(LINTER) ## golangci-lint, pinned
 	$(LINTER) run --build-tags e2e ./cmd/glasshouse/e2e/...
 
 $(LINTER):
-	@mkdir -p $(TOOLS)
-	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-	@mv $(TOOLS)/golangci-lint $@
+	@mkdir -p $(CACHE)/bin
+	GOBIN=$(CACHE)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv $(CACHE)/bin/golangci-lint $@
 
 bench: ## the figures of the README, each beside its yardstick
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./gateway/...
@@ -45,8 +46,12 @@ bench: ## the figures of the README, each beside its yardstick
 peers: ## install what the end-to-end tests drive (Debian, root)
 	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(E2E_PACKAGES); }
 
-e2e: build peers ## the built gateway against Mosquitto, a foreign Modbus slave and kcat
-	$(GO) test -tags e2e -count=1 -timeout 20m ./cmd/glasshouse/e2e/...
+$(KAFKA_JARS): .ci/kafka/pom.xml
+	mvn -q -B -f .ci/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$@
+	@touch $@
+
+e2e: build peers $(KAFKA_JARS) ## the built gateway against Mosquitto, Apache Kafka, a foreign Modbus slave and kcat
+	KAFKA_JARS=$(KAFKA_JARS) $(GO) test -tags e2e -count=1 -timeout 30m ./cmd/glasshouse/e2e/...
 
 cross: ## static binaries for amd64, arm64 and armv7 in dist/
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/glasshouse-amd64 ./cmd/glasshouse

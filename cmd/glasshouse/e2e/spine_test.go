@@ -25,6 +25,9 @@ type field struct {
 	broker    int
 	dir       string
 	slavePort int
+	env       []string // of the gateway
+
+	mosquittoProcess *process
 }
 
 const topics = "cultivation.environment.v1 device.telemetry.v1 device.events.v1 device.alerts.v1 device.commands.responses.v1 audit.events.v1 dlq.events.v1"
@@ -40,17 +43,7 @@ func newField(t *testing.T) *field {
 	t.Cleanup(cluster.Close)
 	f.kafka = cluster.ListenAddrs()[0]
 
-	conf := filepath.Join(f.dir, "mosquitto.conf")
-	f.write(conf, fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n", f.broker))
-	start(t, "mosquitto", nil, peer(t, "mosquitto"), "-c", conf).quiet()
-	eventually(t, "mosquitto listens", func() error {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.broker))
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
-
+	f.mosquitto(t)
 	f.slave = start(t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", fmt.Sprint(f.slavePort))
 	if line := f.slave.line(); line != "ready" {
 		t.Fatalf("the slave said %q", line)
@@ -58,6 +51,21 @@ func newField(t *testing.T) *field {
 	f.climate(24.0, 65)
 	f.write(filepath.Join(f.dir, "gateway.yaml"), f.config())
 	return f
+}
+
+// mosquitto starts the broker; its sessions and queues outlive a restart.
+func (f *field) mosquitto(t *testing.T) {
+	t.Helper()
+	conf := filepath.Join(f.dir, "mosquitto.conf")
+	f.write(conf, fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 200000\nmax_inflight_messages 1000\npersistence true\npersistence_location %s/\nuser root\n", f.broker, f.dir))
+	f.mosquittoProcess = start(t, "mosquitto", nil, peer(t, "mosquitto"), "-c", conf).quiet()
+	eventually(t, "mosquitto listens", func() error {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.broker))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
 }
 
 func (f *field) write(path, text string) {
@@ -126,7 +134,7 @@ zones:
 // run starts the gateway and waits until it answers.
 func (f *field) run() {
 	f.t.Helper()
-	f.gateway = start(f.t, "glasshouse", nil, binary(f.t), "run", "-c", filepath.Join(f.dir, "gateway.yaml")).quiet()
+	f.gateway = start(f.t, "glasshouse", f.env, binary(f.t), "run", "-c", filepath.Join(f.dir, "gateway.yaml")).quiet()
 	eventually(f.t, "the gateway answers", func() error {
 		_, err := f.glasshouse("status")
 		return err
