@@ -58,7 +58,11 @@ func (d *Driver) clientConfig() autopaho.ClientConfig {
 		ConnectUsername:      d.config.Username,
 		ConnectPassword:      []byte(d.config.Password),
 		ConnectPacketBuilder: d.connectPacket,
-		OnConnectionUp:       func(m *autopaho.ConnectionManager, _ *paho.Connack) { go d.subscribe(m) },
+		OnConnectionUp: func(m *autopaho.ConnectionManager, _ *paho.Connack) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			go d.subscribe(m, d.downs)
+		},
 		OnConnectionDown: func() bool {
 			d.hungUp(time.Now())
 			return true
@@ -116,7 +120,8 @@ func (d *Driver) acknowledge() {
 }
 
 // subscribe asks for all we want, at each connection: a broker that lost our session must not leave us deaf.
-func (d *Driver) subscribe(m *autopaho.ConnectionManager) {
+// The connection may be gone again meanwhile: then downs has changed and it is not ours to call connected.
+func (d *Driver) subscribe(m *autopaho.ConnectionManager, downs uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
 	filters := d.table.filters
@@ -147,17 +152,20 @@ func (d *Driver) subscribe(m *autopaho.ConnectionManager) {
 		}
 	}
 	d.mu.Lock()
+	if d.closed || d.downs != downs {
+		d.mu.Unlock()
+		return
+	}
 	if d.ups++; d.ups > 1 {
 		d.state.Reconnects++
 	}
-	d.upAt = time.Now()
-	d.state.Connected, d.state.Since = !d.closed, d.upAt
+	d.state.Connected, d.state.Since = true, time.Now()
 	d.mu.Unlock()
 	d.config.Log.Info("connected to the broker", "bus", d.config.Name, "endpoint", d.endpoint.Host, "subscriptions", len(d.table.filters))
 }
 
-// backoff is the time before attempt n of a connection: none for the first ever, then from half a second to 30 s. A
-// connection that does not last counts as a failure, for another client with our id would hang us up again and again.
+// backoff is the time before attempt n of a connection: none for the first ever, then from half a second to 30 s. Never
+// none again: another client with our id would hang us up as often as we connect.
 func (d *Driver) backoff(n int) time.Duration {
 	d.mu.Lock()
 	first := n == 0 && d.conn == nil
@@ -276,42 +284,56 @@ func (d *Driver) hangUp() {
 	}
 }
 
-// conn reads through a buffer (the library asks for single bytes), sends a packet in one piece, bounds how long that may
-// take, and remembers the broker's first bytes. The library locks it around the writes of a packet.
+// conn reads through a buffer (the library asks for single bytes), sends a packet in one write, bounds how long that may
+// take, and remembers the broker's first bytes. The library holds it as a sync.Locker around the writes of each packet.
 type conn struct {
 	net.Conn
-	sync.Mutex
 	reader *bufio.Reader
 
-	first struct {
-		sync.Mutex
-		bytes []byte
-	}
+	writing sync.Mutex
+	out     []byte
+
+	reading sync.Mutex
+	first   []byte
 }
 
 // Read is called by one goroutine.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.reader.Read(p)
-	c.first.Lock()
-	if missing := 4 - len(c.first.bytes); missing > 0 {
-		c.first.bytes = append(c.first.bytes, p[:min(missing, n)]...)
+	c.reading.Lock()
+	if missing := 4 - len(c.first); missing > 0 {
+		c.first = append(c.first, p[:min(missing, n)]...)
 	}
-	c.first.Unlock()
+	c.reading.Unlock()
 	return n, err
 }
 
-// Write sends within writeTimeout.
+// Lock begins a packet.
+func (c *conn) Lock() { c.writing.Lock() }
+
+// Write adds to the packet; Unlock sends it.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+	c.out = append(c.out, p...)
+	return len(p), nil
+}
+
+// Unlock sends the packet. When it cannot, the connection is closed, which the reader notices.
+func (c *conn) Unlock() {
+	defer c.writing.Unlock()
+	err := c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = c.Conn.Write(c.out)
 	}
-	return c.Conn.Write(p)
+	c.out = c.out[:0]
+	if err != nil {
+		_ = c.Close()
+	}
 }
 
 // oldProtocol says whether the broker answered as MQTT 3 does to a version it does not know: a CONNACK of two bytes, code 1.
 func (c *conn) oldProtocol() bool {
-	c.first.Lock()
-	defer c.first.Unlock()
-	b := c.first.bytes
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	b := c.first
 	return len(b) == 4 && b[0] == 0x20 && b[1] == 2 && b[3] == 1
 }

@@ -33,7 +33,7 @@ type body struct {
 	message  *drivers.Message
 	at       time.Time
 	stale    bool
-	start    int // where its readings begin in the inbox
+	start    int    // where its readings begin in the inbox
 	noted    bool   // a value in it that was not taken is counted already
 	rejected Reason // why nothing in it was taken
 }

@@ -230,6 +230,7 @@ func (d *Driver) sendAcks() {
 func (d *Driver) hungUp(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.downs++
 	d.pending, d.due, d.refusing = nil, nil, false
 	if d.state.Connected || d.state.Since.IsZero() {
 		d.state.Since = now

@@ -55,6 +55,7 @@ func parsePath(path string) ([]step, error) {
 
 // lookup follows a path; false when it leads nowhere.
 func lookup(value []byte, path []step) ([]byte, bool) {
+	value = bytes.TrimSpace(value)
 	for _, s := range path {
 		var found []byte
 		if s.key != "" {

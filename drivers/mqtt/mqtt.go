@@ -43,7 +43,7 @@ type Driver struct {
 	conn         *conn // the newest, maybe gone
 	state        State
 	ups          uint64
-	upAt         time.Time
+	downs        uint64
 	waiter       *waiter
 	inbox        []drivers.Reading
 	waiting0     int // messages in the inbox, by QoS

@@ -1,0 +1,88 @@
+package scan
+
+import (
+	"math"
+	"time"
+
+	"gacp-erp.internal/glasshouse/rules"
+)
+
+// Fault is a device fault that stands, or the gateway's own when Device is empty.
+type Fault struct {
+	ID, Device, Type   string
+	Severity           rules.Severity
+	Title, Description string
+	Since              time.Time
+	Last               string // id of its last event
+}
+
+type alertState struct {
+	ID     string    `json:"id,omitempty"`
+	Last   string    `json:"last,omitempty"`
+	Number uint64    `json:"number,omitempty"`
+	Since  time.Time `json:"since"`
+	Open   bool      `json:"open,omitempty"`
+}
+
+func (c *Core) raise(key, device, kind string, s rules.Severity, title, description string) {
+	if c.faults[key] != nil {
+		return
+	}
+	f := &Fault{ID: c.id("fault", key, c.sequence, c.cycle.Now.Wall), Device: device, Type: kind, Severity: s, Title: title,
+		Description: description, Since: c.cycle.Now.Wall}
+	c.faults[key] = f
+	f.Last = c.emit(f.event(FaultRaised))
+}
+
+func (c *Core) resolve(key string) {
+	f := c.faults[key]
+	if f == nil {
+		return
+	}
+	delete(c.faults, key)
+	e := f.event(FaultResolved)
+	e.Causation = f.Last
+	c.emit(e)
+}
+
+func (f *Fault) event(k Kind) Event {
+	return Event{Kind: k, Alert: f.ID, Correlation: f.ID, Device: f.Device, Type: f.Type, Severity: f.Severity, Title: f.Title,
+		Description: f.Description, Since: f.Since}
+}
+
+// change tells one transition of a rule.
+func (c *Core) change(ch *rules.Change) {
+	if ch.Rule < 0 || ch.Rule >= len(c.cfg.Specs) {
+		return
+	}
+	spec, a := &c.cfg.Specs[ch.Rule], &c.alerts[ch.Rule]
+	switch ch.Phase {
+	case rules.Blinded:
+		c.raise("blind:"+spec.ID, "", "error", rules.Critical, spec.Quantity+" in "+spec.Zone+" is not known", ch.Why)
+		return
+	case rules.Seeing:
+		c.resolve("blind:" + spec.ID)
+		return
+	}
+	if ch.Phase == rules.Resolved && !a.Open {
+		return
+	}
+	if !a.Open {
+		*a = alertState{Number: a.Number + 1, Open: true, Since: ch.Since.Wall}
+		a.ID = c.id("alert", spec.ID, a.Number, a.Since)
+	}
+	kinds := [...]Kind{rules.Raised: AlertRaised, rules.Escalated: AlertEscalated, rules.Corrected: AlertCorrected, rules.Resolved: AlertResolved}
+	if int(ch.Phase) >= len(kinds) {
+		return
+	}
+	deviation := 0.0
+	if ch.Above && !math.IsNaN(ch.Max) {
+		deviation = math.Max(0, ch.Value-ch.Max)
+	} else if !ch.Above && !math.IsNaN(ch.Min) {
+		deviation = math.Max(0, ch.Min-ch.Value)
+	}
+	a.Last = c.emit(Event{Kind: kinds[ch.Phase], Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Severity: ch.Severity,
+		Rule: ch.Rule, Zone: spec.Zone, Quantity: spec.Quantity, Unit: spec.Unit, Value: ch.Value, Min: ch.Min, Max: ch.Max,
+		Deviation: deviation, Above: ch.Above, Tried: ch.Tried, Success: ch.Success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
+	a.Open = ch.Phase != rules.Resolved
+}

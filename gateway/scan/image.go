@@ -1,0 +1,163 @@
+package scan
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"gacp-erp.internal/glasshouse/drivers"
+	"gacp-erp.internal/glasshouse/rules"
+)
+
+type pointState struct {
+	came    bool
+	arrived time.Duration
+	at      time.Time
+	err     error
+	output  int // -1: none
+	faulted bool
+}
+
+type deviceState struct {
+	online   bool
+	heard    time.Duration
+	silenced bool // its bus is at fault
+	faulted  bool
+}
+
+// observe takes one reading into the image, unless the image is newer.
+func (c *Core) observe(r *Observation) {
+	if r.Point < 0 || r.Point >= len(c.points) {
+		return
+	}
+	cfg, p, now := &c.cfg.Points[r.Point], &c.points[r.Point], c.cycle.Now
+	if errors.Is(r.Err, drivers.ErrUnit) || errors.Is(r.Err, drivers.ErrBus) {
+		return // silence, which age and silence judge
+	}
+	c.heard(cfg.Device)
+	stamped := r.Message != nil && r.Message.Stamped
+	if p.came && stamped && r.At.Before(p.at) {
+		return
+	}
+	p.came, p.arrived, p.err = true, now.Steady, r.Err
+	if stamped {
+		p.at = r.At
+	}
+	q, err := quality(r.Quality), r.Err
+	switch {
+	case math.IsNaN(r.Value) || math.IsInf(r.Value, 0):
+		q = rules.Bad
+		if err == nil {
+			err = drivers.ErrNotANumber
+		}
+	case q != rules.Bad && stamped && cfg.MaxAge > 0 && now.Wall.Sub(r.At) > cfg.MaxAge:
+		q, err = rules.Bad, drivers.ErrStale
+	case q != rules.Bad && cfg.Min < cfg.Max && (r.Value < cfg.Min || r.Value > cfg.Max):
+		q, err = rules.Bad, drivers.ErrOutOfRange
+	case q == rules.Uncertain && !cfg.UseUncertain:
+		q = rules.Bad
+	}
+	p.err = err
+	c.image.Samples[r.Point] = rules.Sample{Value: r.Value, Quality: q, Seen: now.Steady}
+	if q == rules.Bad {
+		c.image.Samples[r.Point].Value = 0
+	}
+	c.sensor(r.Point, q)
+	if p.output >= 0 && q != rules.Bad {
+		c.readBack(p.output, r.Value)
+	}
+}
+
+// sensor raises and resolves the fault of a point that is Bad for another reason than silence.
+func (c *Core) sensor(i int, q rules.Quality) {
+	cfg, p := &c.cfg.Points[i], &c.points[i]
+	switch {
+	case q != rules.Bad && p.faulted:
+		p.faulted = false
+		c.resolve("sensor:" + string(cfg.ID))
+	case q == rules.Bad && !p.faulted && !errors.Is(p.err, drivers.ErrStale):
+		p.faulted = true
+		why := "its quality is not good"
+		if p.err != nil {
+			why = p.err.Error()
+		}
+		c.raise("sensor:"+string(cfg.ID), c.cfg.Devices[cfg.Device].ID, "error", rules.Warning, string(cfg.ID)+" gives no usable value", why)
+	}
+}
+
+// age makes Bad what is older than its point allows.
+func (c *Core) age() {
+	now := c.cycle.Now.Steady
+	for i := range c.points {
+		p, s := &c.points[i], &c.image.Samples[i]
+		if limit := c.cfg.Points[i].MaxAge; limit > 0 && s.Quality != rules.Bad && now-p.arrived > limit {
+			s.Quality, s.Value, p.err = rules.Bad, 0, drivers.ErrStale
+		}
+	}
+}
+
+func (c *Core) heard(i int) {
+	d := &c.devices[i]
+	d.heard = c.cycle.Now.Steady
+	if !d.online && !d.silenced {
+		c.status(i, true)
+	}
+	if d.faulted {
+		d.faulted = false
+		c.resolve("offline:" + c.cfg.Devices[i].ID)
+	}
+}
+
+func (c *Core) status(i int, online bool) {
+	c.devices[i].online = online
+	c.emit(Event{Kind: DeviceStatus, Device: c.cfg.Devices[i].ID, Zone: c.cfg.Devices[i].Zone, Online: online})
+}
+
+// silence takes devices offline that have not been heard for too long.
+func (c *Core) silence() {
+	now := c.cycle.Now.Steady
+	for i := range c.devices {
+		d, limit := &c.devices[i], c.cfg.Devices[i].Offline
+		if limit <= 0 || d.silenced || now-d.heard < limit {
+			continue
+		}
+		if d.online {
+			c.status(i, false)
+		}
+		if !d.faulted {
+			d.faulted = true
+			id := c.cfg.Devices[i].ID
+			c.raise("offline:"+id, id, "connectivity", rules.Critical, id+" is offline", "nothing heard for "+limit.String()+"; check its power and line")
+		}
+	}
+}
+
+// bus folds the alarms of a bus' devices into one of the bus, or ends it.
+func (c *Core) bus(f *BusFault) {
+	if c.buses[f.Bus] == (f.Err != nil) && (f.Err != nil) == (c.faults["bus:"+f.Bus] != nil) {
+		return
+	}
+	c.buses[f.Bus] = f.Err != nil
+	for _, i := range f.Devices {
+		if i < 0 || i >= len(c.devices) {
+			continue
+		}
+		d := &c.devices[i]
+		d.silenced, d.heard = f.Err != nil, c.cycle.Now.Steady
+		if f.Err == nil {
+			continue
+		}
+		if d.online {
+			c.status(i, false)
+		}
+		if d.faulted {
+			d.faulted = false
+			c.resolve("offline:" + c.cfg.Devices[i].ID)
+		}
+	}
+	if f.Err == nil {
+		c.resolve("bus:" + f.Bus)
+		return
+	}
+	c.raise("bus:"+f.Bus, "", "connectivity", rules.Critical, "bus "+f.Bus+" cannot be reached", f.Err.Error())
+}

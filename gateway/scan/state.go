@@ -1,0 +1,150 @@
+package scan
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gacp-erp.internal/glasshouse/rules"
+)
+
+const stateVersion = 1
+
+// state is what outlives the process. Durations are remaining or used time, never instants of the steady clock.
+type state struct {
+	Version  int                    `json:"version"`
+	Wall     time.Time              `json:"wall"`
+	Sequence uint64                 `json:"sequence"`
+	Rules    json.RawMessage        `json:"rules,omitempty"`
+	Alerts   map[string]alertState  `json:"alerts,omitempty"` // by rule
+	Faults   map[string]*Fault      `json:"faults,omitempty"`
+	Outputs  map[string]savedOutput `json:"outputs,omitempty"` // by name
+	sameBoot bool
+}
+
+type savedOutput struct {
+	Desired float64       `json:"desired"`
+	Used    time.Duration `json:"used,omitempty"`
+	Tripped bool          `json:"tripped,omitempty"`
+	Leases  []savedLease  `json:"leases,omitempty"`
+}
+
+type savedLease struct {
+	Origin         Origin        `json:"origin"`
+	Value          float64       `json:"value"`
+	Left           time.Duration `json:"left"`
+	ID, By, Reason string
+}
+
+func (c *Core) load(saved []byte, sameBoot bool) error {
+	s := &state{}
+	if err := json.Unmarshal(saved, s); err != nil {
+		return fmt.Errorf("scan: the saved state cannot be read: %w", err)
+	}
+	if s.Version != stateVersion {
+		return fmt.Errorf("scan: the saved state has version %d, this program knows %d", s.Version, stateVersion)
+	}
+	s.sameBoot, c.loaded, c.sequence = sameBoot, s, s.Sequence
+	for key, f := range s.Faults {
+		if f != nil {
+			c.faults[key] = f
+		}
+	}
+	delete(c.faults, "rules")
+	for i := range c.cfg.Specs {
+		c.alerts[i] = s.Alerts[c.cfg.Specs[i].ID]
+	}
+	for i := range c.points {
+		c.points[i].faulted = c.faults["sensor:"+string(c.cfg.Points[i].ID)] != nil
+	}
+	for i := range c.devices {
+		c.devices[i].faulted = c.faults["offline:"+c.cfg.Devices[i].ID] != nil
+	}
+	for i := range c.outputs {
+		c.outputs[i].failed = c.faults["write:"+c.cfg.Outputs[i].Name] != nil
+		c.outputs[i].displaced = c.faults["override:"+c.cfg.Outputs[i].Name] != nil
+	}
+	return nil
+}
+
+// resume gives what was loaded its place on the steady clock, at the first step.
+func (c *Core) resume(now rules.Moment) {
+	for i := range c.devices {
+		c.devices[i].heard = now.Steady
+	}
+	for i := range c.outputs {
+		o := &c.outputs[i]
+		o.last, o.changed, o.waiting, o.next = now.Steady, now.Steady, now.Steady, now.Steady
+	}
+	s := c.loaded
+	c.loaded = nil
+	if s == nil {
+		return
+	}
+	down := max(0, now.Wall.Sub(s.Wall))
+	for i := range c.outputs {
+		o, was := &c.outputs[i], s.Outputs[c.cfg.Outputs[i].Name]
+		o.used, o.tripped = was.Used, was.Tripped
+		if was.Used > 0 {
+			o.used += down // counts as on until the device says otherwise
+		}
+		for _, l := range was.Leases {
+			if s.sameBoot && l.Origin <= Local && l.Left > down {
+				o.leases[l.Origin] = lease{true, l.Value, now.Steady + l.Left - down, l.ID, l.By, l.Reason}
+			}
+		}
+	}
+	if c.cfg.Rules != nil && s.Rules != nil {
+		if err := c.cfg.Rules.Restore(s.Rules, now); err != nil {
+			c.raise("restore", "", "error", rules.Warning, "the rules start anew", err.Error())
+			return
+		}
+	}
+	c.resolve("restore")
+}
+
+func (c *Core) emitState() {
+	now := c.cycle.Now
+	if !c.dirty && now.Steady-c.savedAt >= counterEvery {
+		for i := range c.outputs {
+			c.dirty = c.dirty || c.outputs[i].used > 0
+		}
+	}
+	if !c.dirty {
+		return
+	}
+	c.dirty, c.savedAt = false, now.Steady
+	c.cycle.State = c.State()
+}
+
+// State is what New takes to go on from the last step; nil before the first.
+func (c *Core) State() []byte {
+	if !c.started {
+		return nil
+	}
+	now := c.cycle.Now
+	s := state{Version: stateVersion, Wall: now.Wall, Sequence: c.sequence, Alerts: map[string]alertState{}, Faults: c.faults, Outputs: map[string]savedOutput{}}
+	for i, a := range c.alerts {
+		s.Alerts[c.cfg.Specs[i].ID] = a
+	}
+	for i := range c.outputs {
+		o := &c.outputs[i]
+		out := savedOutput{Desired: o.desired, Used: o.used, Tripped: o.tripped}
+		for k, l := range o.leases {
+			if l.active {
+				out.Leases = append(out.Leases, savedLease{Origin(k), l.value, l.until - now.Steady, l.id, l.by, l.reason})
+			}
+		}
+		s.Outputs[c.cfg.Outputs[i].Name] = out
+	}
+	if c.cfg.Rules != nil && !c.rulesOff {
+		if saved, err := c.cfg.Rules.Save(now); err == nil {
+			s.Rules = saved
+		}
+	}
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return nil // every number in it was checked to be finite
+	}
+	return raw
+}
