@@ -234,24 +234,104 @@ func TestLastWillAndRetained(t *testing.T) {
 	if got, _ := drain(t, d, 1); text(got[:1]) != "plug.lux bad (stale) @"+got[0].At.UTC().Format(time.RFC3339Nano) || !got[0].Message.Retained {
 		t.Errorf("%s", text(got))
 	}
-	device, err := b.dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	field := func(s string) string { return string([]byte{byte(len(s) >> 8), byte(len(s))}) + s }
-	// MQTT 3.1.1, clean session, a will of QoS 1, retained
-	connect := field("MQTT") + "\x04\x2e\x00\x3c" + field("veg1-climate") + field("users/u1/devices/veg1-climate/status") + field(`{"status":"offline"}`)
-	if _, err := io.WriteString(device, "\x10"+string(rune(len(connect)))+connect); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(device, make([]byte, 4)); err != nil {
-		t.Fatal(err)
-	}
+	device := older(t, b, "veg1-climate", "users/u1/devices/veg1-climate/status", `{"status":"offline"}`)
 	device.Close()
 	got, _ := drain(t, d, 1)
 	if m := got[0].Message; m.Kind != drivers.Status || m.Device != "veg1-climate" || string(m.Raw) != `{"status":"offline"}` || !errors.Is(got[0].Err, ErrNoValue) {
 		t.Errorf("%+v", m)
 	}
+}
+
+// olderClient is a device that speaks MQTT 3.1.1, written by hand: paho.golang cannot.
+type olderClient struct {
+	net.Conn
+	t *testing.T
+}
+
+// older connects with a clean session and a retained will of QoS 1, as the platform's devices do.
+func older(t *testing.T, b *broker, id, willTopic, will string) *olderClient {
+	t.Helper()
+	c, err := b.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	device := &olderClient{c, t}
+	device.say(0x10, field("MQTT")+"\x04\x2e\x00\x3c"+field(id)+field(willTopic)+field(will), 4)
+	return device
+}
+
+// field is a string as MQTT has it.
+func field(s string) string { return string([]byte{byte(len(s) >> 8), byte(len(s))}) + s }
+
+// say sends a packet and waits for an answer of so many bytes.
+func (c *olderClient) say(kind byte, packet string, answer int) {
+	c.t.Helper()
+	length := []byte{byte(len(packet))}
+	if len(packet) > 127 {
+		length = []byte{byte(len(packet)) | 0x80, byte(len(packet) >> 7)}
+	}
+	if _, err := io.WriteString(c, string(kind)+string(length)+packet); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, answer)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestDevicesOfTheOlderVersion(t *testing.T) {
+	b := newBroker(t)
+	c := plant()
+	c.Dial = b.dial
+	d := connected(t, c)
+	device := older(t, b, "veg1-climate", "users/u1/devices/veg1-climate/status", `{"status":"offline"}`)
+	device.say(0x30, field(telemetry)+`{"temperature":20}`, 0)                                               // QoS 0
+	device.say(0x32, field(telemetry)+"\x00\x01"+`{"deviceId":"veg1-climate","sensors":{"humidity":61}}`, 4) // QoS 1
+	device.say(0x33, field("devices/veg1-climate/telemetry")+"\x00\x02"+`{"temp":21,"custom":{"more":"`+strings.Repeat("x", 100)+`"}}`, 4)
+	got, delivery := drain(t, d, 3)
+	for i, want := range []struct {
+		point drivers.PointID
+		value float64
+		qos   byte
+	}{{"veg1-climate.temperature", 20, 0}, {"veg1-climate.humidity", 61, 1}, {"veg1-climate.temperature", 21, 1}} {
+		r := got[i]
+		if r.Point != want.point || r.Value != want.value || r.Quality != drivers.Good || r.Message.QoS != want.qos || r.Message.Retained {
+			t.Errorf("%d: %+v of %+v", i, r, r.Message)
+		}
+	}
+	d.Ack(delivery)
+	until(t, "acknowledged", func() bool {
+		client, ok := b.Clients.Get("gh-1")
+		return ok && client.State.Inflight.Len() == 0
+	})
+}
+
+// Retained values are taken once; after a reconnect they must not turn points Bad whose live values are good.
+func TestRetainedDoesNotComeAgain(t *testing.T) {
+	b := newBroker(t)
+	b.send(t, "plug/lux", []byte("5"), true)
+	c := plant()
+	c.Dial = b.dial
+	d := connected(t, c)
+	drain(t, d, 1)
+	b.send(t, "plug/lux", []byte("6"), true) // live to us, retained for others
+	if got, _ := drain(t, d, 1); got[0].Quality != drivers.Good || got[0].Value != 6 {
+		t.Errorf("%s", text(got))
+	}
+	for n := range uint64(3) {
+		b.cut()
+		until(t, "reconnected", func() bool { s := d.State(); return s.Connected && s.Reconnects == n+1 })
+	}
+	b.send(t, telemetry, stamped(1, 0).payload, false)
+	until(t, "live again", func() bool {
+		got, _ := d.Drain(nil)
+		for _, r := range got {
+			if r.Point == "plug.lux" && r.Quality != drivers.Good {
+				t.Errorf("%s", text(got))
+			}
+		}
+		return len(got) > 0 && got[len(got)-1].Point == "veg1-climate.temperature"
+	})
 }
 
 func TestWrite(t *testing.T) {

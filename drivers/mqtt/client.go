@@ -21,6 +21,9 @@ const (
 	writeTimeout = 10 * time.Second // of one packet: a broker that does not read is gone
 	ackInterval  = 5 * time.Millisecond
 	perSubscribe = 32 // filters in one SUBSCRIBE
+
+	retainedAlways = 0 // MQTT's retain handling: send what is retained with each subscription,
+	retainedIfNew  = 1 // or only when the broker has no such subscription yet
 )
 
 // start begins connecting, once.
@@ -95,10 +98,7 @@ func (d *Driver) connectPacket(p *paho.Connect, _ *url.URL) (*paho.Connect, erro
 // published is called by the library's goroutine for each message.
 func (d *Driver) published(p paho.PublishReceived) (bool, error) {
 	in := &incoming{topic: p.Packet.Topic, payload: p.Packet.Payload, qos: p.Packet.QoS, retained: p.Packet.Retain,
-		packetID: p.Packet.PacketID, at: time.Now()}
-	if in.qos > 0 {
-		in.dup = p.Packet.Packet().Duplicate
-	}
+		dup: p.Packet.Duplicate(), packetID: p.Packet.PacketID, at: time.Now()}
 	if !d.receive(in, p.Client) {
 		d.lost("more messages are waiting than the broker may send; reconnecting so that they come again")
 		d.hangUp()
@@ -120,17 +120,23 @@ func (d *Driver) acknowledge() {
 }
 
 // subscribe asks for all we want, at each connection: a broker that lost our session must not leave us deaf.
-// The connection may be gone again meanwhile: then downs has changed and it is not ours to call connected.
+// The connection may be gone again meanwhile: then downs has changed and it is not ours to call connected. Retained messages
+// are wanted once: sent again at each reconnect they would turn points Bad whose live values are good.
 func (d *Driver) subscribe(m *autopaho.ConnectionManager, downs uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
-	filters := d.table.filters
+	filters, retained := d.table.filters, byte(retainedAlways)
+	d.mu.Lock()
+	if d.ups > 0 {
+		retained = retainedIfNew
+	}
+	d.mu.Unlock()
 	for len(filters) > 0 {
 		batch := filters[:min(perSubscribe, len(filters))]
 		filters = filters[len(batch):]
 		request := &paho.Subscribe{}
 		for _, f := range batch {
-			request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: 1})
+			request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: 1, RetainHandling: retained})
 		}
 		answer, err := m.Subscribe(ctx, request)
 		if err == nil {

@@ -58,7 +58,8 @@ type Point struct {
 	ID drivers.PointID
 	// Name is the sensor in a Platform body: temperature, humidity, pressure, batteryLevel, a name in sensors{}, the id of
 	// an entry of analogInputs or discreteInputs (also analogInputs.{id}), custom.{name}, system.{name}. With Topic it is the
-	// sensor_id that the body must have; "": any.
+	// sensor_id that the body must have; "": any. A value is a number; true and false are 1 and 0 only in discreteInputs and,
+	// where the point has no unit, in custom and with Paths.
 	Name string
 	// Topic of a single sensor (gacp/sensors/{zone}/{type}, sensors/{type}/{zone}) or, with Paths, any topic.
 	Topic string
@@ -181,6 +182,7 @@ func (d *Device) faults(points map[drivers.PointID]bool) []error {
 		}
 		points[id] = true
 	}
+	names := map[string]bool{}
 	for _, p := range d.Points {
 		unique(p.ID)
 		switch {
@@ -190,6 +192,10 @@ func (d *Device) faults(points map[drivers.PointID]bool) []error {
 			fault("point %q: a topic is needed", p.ID)
 		case p.Topic == "" && p.Name == "":
 			fault("point %q: the sensor's name in the body is needed", p.ID)
+		case p.Topic == "" && names[p.Name]:
+			fault("point %q: another point has the name %q in the body", p.ID, p.Name)
+		case p.Topic == "":
+			names[p.Name] = true
 		}
 		if _, err := parsePath(p.Path); err != nil {
 			fault("point %q: %w", p.ID, err)

@@ -81,7 +81,7 @@ func (b *body) head(r *route) (Reason, bool) {
 		members(b.in.payload, func(key, value []byte) {
 			switch string(key) {
 			case "deviceId":
-				known = string(unquote(value)) == r.device
+				known = isNull(value) || string(unquote(value)) == r.device
 			case "timestamp":
 				at = value
 			}
@@ -129,6 +129,8 @@ func (d *Driver) values(r *route, b *body) {
 	}
 }
 
+var sensorPath, unitPath = []step{{key: "sensor_id"}}, []step{{key: "unit"}}
+
 // single reads one value by its path.
 func (d *Driver) single(p *point, b *body) {
 	value, ok := lookup(b.in.payload, p.path)
@@ -136,10 +138,10 @@ func (d *Driver) single(p *point, b *body) {
 		return
 	}
 	if p.platform {
-		if sensor, ok := lookup(b.in.payload, []step{{key: "sensor_id"}}); ok && p.Name != "" && string(unquote(sensor)) != p.Name {
+		if sensor, ok := lookup(b.in.payload, sensorPath); ok && p.Name != "" && string(unquote(sensor)) != p.Name {
 			return
 		}
-		if unit, ok := lookup(b.in.payload, []step{{key: "unit"}}); ok && !sameUnit(string(unquote(unit)), p.Unit) {
+		if unit, ok := lookup(b.in.payload, unitPath); ok && !isNull(unit) && !sameUnit(string(unquote(unit)), p.Unit) {
 			b.rejected = WrongUnit
 			return
 		}
@@ -154,22 +156,27 @@ func (d *Driver) flat(n *names, b *body) {
 		case "deviceId", "timestamp", "metadata":
 		case "sensors":
 			members(value, func(key, value []byte) { d.named(n.top, key, value, b) })
-		case "custom":
-			members(value, func(key, value []byte) { d.named(n.custom, key, value, b) })
+		case "custom": // what else is in there is the device's own affair
+			members(value, func(key, value []byte) { d.known(n.custom, key, value, b) })
 		case "system":
-			members(value, func(key, value []byte) {
-				if n.system[string(key)] != nil {
-					d.named(n.system, key, value, b)
-				}
-			})
+			members(value, func(key, value []byte) { d.known(n.system, key, value, b) })
 		case "analogInputs":
 			elements(value, func(entry []byte) { d.input(n.analog, "value", entry, b) })
 		case "discreteInputs":
 			elements(value, func(entry []byte) { d.input(n.discrete, "state", entry, b) })
+		case "batteryLevel", "signalStrength", "uptime", "memoryUsage", "cpuUsage", "errorCount", "latitude", "longitude", "altitude":
+			d.known(n.top, key, value, b) // the platform has a place for them without anybody's configuring it
 		default:
 			d.named(n.top, key, value, b)
 		}
 	})
+}
+
+// known puts a value under its name if that is configured, and says nothing if not.
+func (d *Driver) known(in map[string]*point, key, value []byte, b *body) {
+	if in[string(key)] != nil {
+		d.named(in, key, value, b)
+	}
 }
 
 // input reads one entry of analogInputs or discreteInputs.
@@ -182,7 +189,9 @@ func (d *Driver) input(in map[string]*point, field string, entry []byte, b *body
 		case field:
 			value = v
 		case "unit":
-			unit = unquote(v)
+			if !isNull(v) {
+				unit = unquote(v)
+			}
 		}
 	})
 	if p := in[string(id)]; p != nil && unit != nil && !sameUnit(string(unit), p.Unit) {
@@ -216,6 +225,9 @@ func (d *Driver) put(p *point, value []byte, b *body) {
 		b.message.Device = p.device
 	}
 	v, ok := number(value)
+	if !ok && p.truth {
+		v, ok = truth(value)
+	}
 	v = v*p.Scale + p.Offset
 	switch {
 	case !ok || v-v != 0: // infinite after scaling
@@ -289,12 +301,12 @@ func parseTime(value []byte) (t time.Time, stamped, ok bool) {
 		t, err := time.Parse(time.RFC3339Nano, string(unquote(value)))
 		return t, err == nil && t.Unix() >= 1e9, err == nil
 	}
-	if string(value) == "null" {
+	if isNull(value) {
 		return time.Time{}, false, true
 	}
 	n, ok := number(value)
 	switch {
-	case !ok || value[0] == 't' || value[0] == 'f' || n < 0 || n > 1e15:
+	case !ok || n < 0 || n > 1e15:
 		return time.Time{}, false, false
 	case n < 1e9:
 		return time.Time{}, false, true
@@ -304,17 +316,20 @@ func parseTime(value []byte) (t time.Time, stamped, ok bool) {
 	return time.UnixMilli(int64(n)), true, true
 }
 
-// unitNames are the spellings met in the field.
+// unitNames are the spellings met in the field, after spelling has made them plain.
 var unitNames = map[string]string{
-	"celsius": "°c", "c": "°c", "degc": "°c", "percent": "%", "%rh": "%", "pct": "%", "umol/m2/s": "µmol/m²/s", "μmol/m²/s": "µmol/m²/s",
+	"celsius": "°c", "c": "°c", "degc": "°c", "percent": "%", "%rh": "%", "pct": "%", "lux": "lx",
 }
+
+// spelling takes the ways in which signs are typed to one: both letters mu, and superscripts.
+var spelling = strings.NewReplacer("µ", "u", "μ", "u", "²", "2", "℃", "°c")
 
 // sameUnit compares two units; an empty one is equal to all.
 func sameUnit(a, b string) bool {
 	if a == "" || b == "" || a == b {
 		return true
 	}
-	a, b = strings.ToLower(a), strings.ToLower(b)
+	a, b = spelling.Replace(strings.ToLower(a)), spelling.Replace(strings.ToLower(b))
 	if name, ok := unitNames[a]; ok {
 		a = name
 	}

@@ -115,7 +115,7 @@ func (d *Driver) receive(in *incoming, client acker) bool {
 			d.dropped++
 			return true
 		}
-	} else if full || d.refusing || max(len(d.pending), d.waiting1) >= 2*int(d.config.ReceiveMaximum) {
+	} else if full || d.refusing || max(len(d.pending)+len(d.due), d.waiting1) >= 2*int(d.config.ReceiveMaximum) {
 		// Once refused, all that follows on this connection is: it would overtake.
 		d.overruns++
 		d.refusing = true

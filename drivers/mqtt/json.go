@@ -26,7 +26,7 @@ func parsePath(path string) ([]step, error) {
 	}
 	for _, part := range strings.Split(path, ".") {
 		key, rest, indexed := strings.Cut(part, "[")
-		if key == "" && !(indexed && len(steps) == 0) {
+		if key == "" && (!indexed || len(steps) > 0) {
 			return nil, fmt.Errorf("path %q has an empty key; write it like a.b[0].c", path)
 		}
 		if key != "" {
@@ -92,7 +92,7 @@ func members(object []byte, f func(key, value []byte)) {
 		end := skip(object, i)
 		key := unquote(object[i:end])
 		i = space(object, end)
-		i = space(object, i+1) // the colon
+		i = space(object, min(i+1, len(object))) // the colon
 		end = skip(object, i)
 		f(key, object[i:end])
 		i = space(object, end)
@@ -154,7 +154,7 @@ func skip(b []byte, i int) int {
 		}
 		return i
 	}
-	for i < len(b) && !bytes.ContainsRune([]byte(",]} \n\t\r"), rune(b[i])) {
+	for i < len(b) && strings.IndexByte(",]} \n\t\r", b[i]) < 0 {
 		i++
 	}
 	return i
@@ -173,6 +173,9 @@ func skipString(b []byte, i int) int {
 	return len(b)
 }
 
+// isNull says whether a field is there only to say that it is not.
+func isNull(value []byte) bool { return string(value) == "null" }
+
 // unquote is the text of a JSON string; the value itself when it is no string.
 func unquote(value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
@@ -188,18 +191,20 @@ func unquote(value []byte) []byte {
 	return []byte(text)
 }
 
-// number is the value of a JSON number, or 1 and 0 for true and false; false for anything else and for what a float64
-// cannot hold.
-func number(value []byte) (float64, bool) {
-	if len(value) == 0 {
-		return 0, false
-	}
-	switch c := value[0]; {
-	case c == 't':
+// truth is 1 for true and 0 for false; false for anything else.
+func truth(value []byte) (float64, bool) {
+	switch string(value) {
+	case "true":
 		return 1, true
-	case c == 'f':
+	case "false":
 		return 0, true
-	case c != '-' && (c < '0' || c > '9'):
+	}
+	return 0, false
+}
+
+// number is the value of a JSON number; false for anything else and for what a float64 cannot hold.
+func number(value []byte) (float64, bool) {
+	if len(value) == 0 || value[0] != '-' && (value[0] < '0' || value[0] > '9') {
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(string(value), 64)

@@ -90,7 +90,7 @@ func New(c Config) (*Driver, error) {
 	d := &Driver{
 		config: c, endpoint: endpoint, table: newTable(c.Devices), seed: maphash.MakeSeed(),
 		ready: make(chan struct{}, 1), ackable: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
-		stamped: newRing[[16]byte](seenStamped), unstamped: newRing[arrival](int(c.ReceiveMaximum)),
+		stamped: newRing[[16]byte](seenStamped), unstamped: newRing[arrival](2 * int(c.ReceiveMaximum)), /* all that can be unacknowledged */
 		state: State{Since: time.Now()},
 	}
 	for i := range d.rejections {

@@ -35,6 +35,7 @@ type point struct {
 	Point
 	device   string
 	platform bool
+	truth    bool // true and false are values of it: 1 and 0
 	path     []step
 	times    [][]step
 }
@@ -77,6 +78,7 @@ func newTable(devices []Device) *table {
 			t.outputs[o.ID] = out
 			r := t.route(o.StateTopic, d.ID)
 			r.outputs = append(r.outputs, out)
+			r.json = r.json || len(out.path) > 0
 		}
 	}
 	slices.Sort(t.filters)
@@ -127,17 +129,20 @@ func (n *names) add(p *point) {
 	if in := map[string]map[string]*point{
 		"analogInputs": n.analog, "discreteInputs": n.discrete, "custom": n.custom, "system": n.system, "sensors": n.top,
 	}[prefix]; cut && in != nil {
+		p.truth = prefix == "discreteInputs" || prefix == "custom" && p.Unit == ""
 		in[rest] = p
 		return
 	}
-	for _, in := range []map[string]*point{n.top, n.analog, n.discrete} {
-		in[p.Name] = p
-	}
+	n.top[p.Name], n.analog[p.Name] = p, p
+	contact := *p
+	contact.truth = true
+	n.discrete[p.Name] = &contact
 }
 
 // compile makes a valid Point ready.
 func compile(d *Device, p Point) *point {
 	c := &point{Point: p, device: d.ID, platform: d.Mapping == Platform}
+	c.truth = !c.platform && p.Unit == "" // a contact that says true; what has a unit is a number
 	if c.Scale == 0 {
 		c.Scale = 1
 	}
