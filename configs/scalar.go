@@ -1,0 +1,445 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	plainWord    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+	nameForm     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	numberForm   = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
+	limitsForm   = regexp.MustCompile(`^([+-]?[0-9]+(?:\.[0-9]+)?)?\s*\.\.\s*([+-]?[0-9]+(?:\.[0-9]+)?)?$`)
+	dashedForm   = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*[-–—:,]\s*([0-9]+(?:\.[0-9]+)?)$`)
+	sizeForm     = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?)?B?$`)
+	timeForm     = regexp.MustCompile(`^([01][0-9]|2[0-4]):([0-5][0-9])$`)
+	spanForm     = regexp.MustCompile(`^(?:[0-9]+(?:\.[0-9]+)?(?:d|h|ms|m|s))+$`)
+	spanPart     = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s)`)
+	looseSpan    = regexp.MustCompile(`(?i)^([0-9]+)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?|hrs?|d|days?)$`)
+	switchWords  = map[string]float64{"on": 1, "true": 1, "off": 0, "false": 0}
+)
+
+// scalar is the raw text of a value; false, and a fault, when it is no scalar or has a tag of its own.
+func (r *reader) scalar(v value, want, example string) (string, bool) {
+	if v.node.Kind != yaml.ScalarNode || isNull(v.node) {
+		r.wrong(v, want, example)
+		return "", false
+	}
+	if v.node.Style&yaml.TaggedStyle != 0 {
+		r.fault(v, "leave it out", "tags such as !!int are not known here")
+		return "", false
+	}
+	return v.node.Value, true
+}
+
+// unquoted is the raw text of a number, a time or the like: variables are for texts only.
+func (r *reader) unquoted(v value, want, example string) (string, bool) {
+	raw, ok := r.scalar(v, want, example)
+	if ok && strings.Contains(raw, "${") {
+		r.fault(v, "write the value itself", "variables are only for texts; this must be %s", want)
+		return "", false
+	}
+	return strings.TrimSpace(raw), ok
+}
+
+// shown quotes a raw text for a fault, cut when it is long.
+func shown(raw string) string {
+	if runes := []rune(raw); len(runes) > 40 {
+		raw = string(runes[:40]) + "…"
+	}
+	return strconv.Quote(raw)
+}
+
+// form is what a text must look like.
+type form struct {
+	want    string                   // "a host with a port"
+	example string                   //
+	pattern string                   // regular expression, for editors too; "": any
+	norm    func(*string) error      // checks further and brings into one form; nil: nothing
+	words   []string                 // all that is allowed; nil: anything
+	note    func(word string) string // a better hint for a wrong word; nil: the nearest word
+}
+
+// text is a string, with variables and files resolved.
+func text[T ~string](dst *T, f form) kind {
+	var pattern *regexp.Regexp
+	schema := map[string]any{"type": []string{"string", "number", "boolean"}}
+	if f.pattern != "" {
+		pattern = regexp.MustCompile(f.pattern)
+		schema = map[string]any{"anyOf": []any{map[string]any{"type": "string", "pattern": f.pattern}, variable()}}
+	}
+	if f.words != nil {
+		schema = map[string]any{"anyOf": []any{map[string]any{"enum": f.words}, variable()}}
+	}
+	if f.example != "" {
+		schema["examples"] = []string{f.example}
+	}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.scalar(v, f.want, f.example)
+		if !ok {
+			return
+		}
+		s, ok := r.resolve(v, raw, false)
+		if !ok {
+			return
+		}
+		hint := ""
+		if f.example != "" {
+			hint = "such as " + f.example
+		}
+		switch {
+		case s == "":
+			r.fault(v, hint, "must be %s, not empty", f.want)
+			return
+		case f.words != nil && !slices.Contains(f.words, s):
+			r.fault(v, meant(raw, f.words), "%s is not %s", shown(raw), f.want)
+			return
+		case pattern != nil && !pattern.MatchString(s):
+			r.fault(v, hint, "%s is not %s", shown(raw), f.want)
+			return
+		}
+		if f.norm != nil {
+			if err := f.norm(&s); err != nil {
+				r.fault(v, hint, "%s is not %s: %v", shown(raw), f.want, err)
+				return
+			}
+		}
+		*dst = T(s)
+	}}
+}
+
+// variable is what editors must let pass in place of a text.
+func variable() map[string]any {
+	return map[string]any{"type": "string", "pattern": `\$\{[A-Za-z_][A-Za-z0-9_]*\}|^file:/`}
+}
+
+// secret is a text that is never shown.
+func secret(dst *Secret) kind {
+	return kind{schema: map[string]any{"type": "string"}, read: func(r *reader, v value) {
+		raw, ok := r.scalar(v, "a secret", `"${NAME}" or file:/path`)
+		if !ok {
+			return
+		}
+		s, ok := r.resolve(v, raw, true)
+		if !ok {
+			return
+		}
+		if s == "" {
+			r.fault(v, `give it as "${NAME}" or file:/path`, "is empty")
+			return
+		}
+		*dst = NewSecret(s)
+	}}
+}
+
+// flag is true or false.
+func flag(dst *bool) kind {
+	return kind{schema: map[string]any{"enum": []any{true, false, "on", "off"}}, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "true or false", "")
+		if !ok {
+			return
+		}
+		on, known := switchWords[raw]
+		if !known {
+			r.fault(v, "", "%s is neither true nor false", shown(raw))
+			return
+		}
+		*dst = on == 1
+	}}
+}
+
+// parseNumber reads a plain decimal number.
+func parseNumber(raw string) (float64, bool) {
+	if !numberForm.MatchString(raw) {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(raw, 64)
+	return f, err == nil && !math.IsInf(f, 0)
+}
+
+// number is a decimal number within limits, both included.
+func number(dst *float64, low, high float64) kind {
+	schema := map[string]any{"type": "number", "minimum": low, "maximum": high}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a number", "4.5")
+		if !ok {
+			return
+		}
+		f, ok := parseNumber(raw)
+		switch {
+		case !ok:
+			r.fault(v, "such as 4.5", "%s is not a number", shown(raw))
+		case f < low || f > high:
+			r.fault(v, "", "%s is not between %s and %s", raw, number64(low), number64(high))
+		default:
+			*dst = f
+		}
+	}}
+}
+
+// integer is a whole number within limits, both included.
+func integer(dst *int, low, high int) kind {
+	schema := map[string]any{"type": "integer", "minimum": low, "maximum": high}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a whole number", strconv.Itoa(low))
+		if !ok {
+			return
+		}
+		i, err := strconv.Atoi(raw)
+		switch {
+		case err != nil:
+			r.fault(v, fmt.Sprintf("from %d to %d", low, high), "%s is not a whole number", shown(raw))
+		case i < low || i > high:
+			r.fault(v, "", "%d is not between %d and %d", i, low, high)
+		default:
+			*dst = i
+		}
+	}}
+}
+
+// setpoint is what an output can be set to.
+func setpoint(dst *float64) kind {
+	schema := map[string]any{"anyOf": []any{map[string]any{"enum": []any{"on", "off", true, false}}, map[string]any{"type": "number"}}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "on, off or a number", "off")
+		if !ok {
+			return
+		}
+		f, ok := parseSetpoint(raw)
+		if !ok {
+			r.fault(v, "", "%s is not on, off or a number", shown(raw))
+			return
+		}
+		*dst = f
+	}}
+}
+
+func parseSetpoint(raw string) (float64, bool) {
+	if f, ok := switchWords[raw]; ok {
+		return f, true
+	}
+	return parseNumber(raw)
+}
+
+// span is a duration with units, within limits, both included.
+func span(dst *time.Duration, low, high time.Duration) kind {
+	schema := map[string]any{"type": "string", "pattern": spanForm.String(), "examples": []string{"30s", "10m", "2h", "7d"}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a time with its unit", "30s, 10m, 2h or 7d")
+		if !ok {
+			return
+		}
+		d, err := parseSpan(raw)
+		switch {
+		case err != nil:
+			hint := "such as 30s, 10m, 2h or 7d"
+			if m := looseSpan.FindStringSubmatch(raw); m != nil {
+				hint = fmt.Sprintf("write %s%s", m[1], unitOf(m[2]))
+			} else if numberForm.MatchString(raw) {
+				hint = fmt.Sprintf("a unit is missing: %ss?", raw)
+			}
+			r.fault(v, hint, "%s is not a time with its unit", shown(raw))
+		case d < low || d > high:
+			r.fault(v, "", "%s is not between %s and %s", raw, spanText(low), spanText(high))
+		default:
+			*dst = d
+		}
+	}}
+}
+
+// unitOf is the unit as it must be written.
+func unitOf(word string) string {
+	word = strings.ToLower(word)
+	if word == "ms" {
+		return word
+	}
+	return word[:1]
+}
+
+var errSpan = errors.New("no duration")
+
+// parseSpan reads 30s, 1h30m or 7d.
+func parseSpan(raw string) (time.Duration, error) {
+	if !spanForm.MatchString(raw) {
+		return 0, errSpan
+	}
+	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+	total := 0.0
+	for _, part := range spanPart.FindAllStringSubmatch(raw, -1) {
+		n, err := strconv.ParseFloat(part[1], 64)
+		if err != nil {
+			return 0, errSpan
+		}
+		total += n * float64(units[part[2]])
+	}
+	if total > float64(10*365*24*time.Hour) {
+		return 0, errSpan
+	}
+	return time.Duration(math.Round(total)), nil
+}
+
+// spanText is a duration as the file writes it.
+func spanText(d time.Duration) string {
+	day := 24 * time.Hour
+	switch {
+	case d == 0:
+		return "0s"
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
+// size is a number of bytes with its unit.
+func size(dst *int64, low, high int64) kind {
+	schema := map[string]any{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?\s*[KMGT]iB$`, "examples": []string{"64MiB", "2GiB"}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a size with its unit", "64MiB or 2GiB")
+		if !ok {
+			return
+		}
+		n, hint := parseSize(raw)
+		switch {
+		case n < 0:
+			r.fault(v, hint, "%s is not a size with its unit", shown(raw))
+		case n < low || n > high:
+			r.fault(v, "", "%s is not between %s and %s", raw, sizeText(low), sizeText(high))
+		default:
+			*dst = n
+		}
+	}}
+}
+
+// parseSize reads 64MiB or 1.5GiB; negative, with a hint, when it is neither.
+func parseSize(raw string) (int64, string) {
+	m := sizeForm.FindStringSubmatch(raw)
+	if m == nil {
+		return -1, "such as 64MiB or 2GiB"
+	}
+	if !strings.HasSuffix(m[2], "i") || !strings.HasSuffix(raw, "B") {
+		unit := "MiB"
+		if m[2] != "" {
+			unit = m[2][:1] + "iB"
+		}
+		return -1, fmt.Sprintf("did you mean %s%s?", m[1], unit)
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	shift := 10 * (1 + strings.Index("KMGT", m[2][:1]))
+	n *= float64(int64(1) << shift)
+	if err != nil || n > 1<<50 {
+		return -1, "such as 64MiB or 2GiB"
+	}
+	return int64(n), ""
+}
+
+// sizeText is a size as the file writes it.
+func sizeText(n int64) string {
+	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if one := int64(1) << (40 - 10*i); n >= one && n%one == 0 {
+			return fmt.Sprintf("%d%s", n/one, unit)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// timeOfDay is an hour and a minute; 24:00 is the end of the day.
+func timeOfDay(dst *time.Duration) kind {
+	schema := map[string]any{"type": "string", "pattern": timeForm.String(), "examples": []string{"06:00", "24:00"}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a time of day", `"06:00"`)
+		if !ok {
+			return
+		}
+		m := timeForm.FindStringSubmatch(raw)
+		if m == nil || m[1] == "24" && m[2] != "00" {
+			r.fault(v, `such as "06:00"; the day ends at "24:00"`, "%s is not a time of day", shown(raw))
+			return
+		}
+		h, _ := strconv.Atoi(m[1]) // two digits each, says the form
+		min, _ := strconv.Atoi(m[2])
+		*dst = time.Duration(h)*time.Hour + time.Duration(min)*time.Minute
+	}}
+}
+
+// limits is a range of numbers, open on at most one side.
+func limits(dst *Limits) kind {
+	schema := map[string]any{"type": "string", "pattern": limitsForm.String(), "examples": []string{"22..26", "..26", "22.."}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		raw, ok := r.unquoted(v, "a range", "22..26, ..26 or 22..")
+		if !ok {
+			return
+		}
+		l, hint := parseLimits(raw)
+		switch {
+		case hint != "":
+			r.fault(v, hint, "%s is not a range", shown(raw))
+		case l.Min >= l.Max:
+			r.fault(v, "the lower one comes first", "%s begins at or above its end", raw)
+		default:
+			*dst = l
+		}
+	}}
+}
+
+// parseLimits reads 22..26, ..26 or 22..; else it gives a hint.
+func parseLimits(raw string) (Limits, string) {
+	m := limitsForm.FindStringSubmatch(raw)
+	if m == nil {
+		if d := dashedForm.FindStringSubmatch(raw); d != nil {
+			return Open(), fmt.Sprintf("did you mean %s..%s?", d[1], d[2])
+		}
+		if numberForm.MatchString(raw) {
+			return Open(), fmt.Sprintf("at most: ..%s, at least: %s.., both: 22..26", raw, raw)
+		}
+		return Open(), "such as 22..26, ..26 or 22.., without a unit"
+	}
+	if m[1] == "" && m[2] == "" {
+		return Open(), "at least one side is needed"
+	}
+	l := Open()
+	if m[1] != "" {
+		l.Min, _ = strconv.ParseFloat(m[1], 64) // decimal digits, says the form
+	}
+	if m[2] != "" {
+		l.Max, _ = strconv.ParseFloat(m[2], 64)
+	}
+	return l, ""
+}
+
+// action is output=value.
+func action(dst *Action) kind {
+	schema := map[string]any{"type": "string", "pattern": `^[A-Za-z0-9_-]{1,64}=\S+$`, "examples": []string{"exhaust-fan=on"}}
+	return kind{schema: schema, read: func(r *reader, v value) {
+		dst.Pos = v.Pos
+		raw, ok := r.unquoted(v, "an output and its value", "exhaust-fan=on")
+		if !ok {
+			return
+		}
+		name, set, found := strings.Cut(raw, "=")
+		name, set = strings.TrimSpace(name), strings.TrimSpace(set)
+		f, known := parseSetpoint(set)
+		switch {
+		case !found && nameForm.MatchString(name):
+			r.fault(v, fmt.Sprintf("%s=on or %s=off?", name, name), "says no value for %q", name)
+		case !found || !nameForm.MatchString(name):
+			r.fault(v, "such as exhaust-fan=on", "%s is not an output and its value", shown(raw))
+		case !known:
+			r.fault(v, "", "%s is not on, off or a number", shown(set))
+		default:
+			dst.Output, dst.Value = name, f
+		}
+	}}
+}
