@@ -218,6 +218,9 @@ func (a *Alert) check(dst *Record, low, high, deviation float64, unit string) er
 	c.uuid("alertId", a.AlertID)
 	c.optionalUUID("causationId", a.CausationID)
 	c.uuid("sensorId", a.SensorID)
+	if a.Zone == "" {
+		c.fault("zone is missing")
+	}
 	c.time("triggeredAt", a.Triggered)
 	c.number("currentValue", a.Value)
 	c.number("expectedRange.min", low)

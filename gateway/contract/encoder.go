@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Source is who speaks.
@@ -205,15 +206,15 @@ func (c *check) stamp(s *Stamp) {
 	c.time("timestamp", s.At)
 }
 
-// facts refuses names that are empty, there twice, or taken.
+// facts refuses names that are empty, there twice, or taken. Two names that are no UTF-8 could become the same one.
 func (c *check) facts(facts []Fact, taken ...string) {
 	names := make(map[string]bool, len(facts)+len(taken))
 	for _, name := range taken {
 		names[name] = true
 	}
 	for _, f := range facts {
-		if f.Name == "" || names[f.Name] {
-			c.fault("fact %q is empty, there twice, or a name that is taken", f.Name)
+		if f.Name == "" || names[f.Name] || !utf8.ValidString(f.Name) {
+			c.fault("fact %q is empty, there twice, taken, or no UTF-8", f.Name)
 		}
 		names[f.Name] = true
 	}

@@ -65,7 +65,8 @@ func appendClockCorrection(head []byte, by time.Duration) []byte {
 	if by == 0 {
 		return head
 	}
-	return AppendHeader(head, HeaderClockCorrection, strconv.FormatInt(by.Milliseconds(), 10))
+	var digits [20]byte
+	return AppendHeader(head, HeaderClockCorrection, string(strconv.AppendInt(digits[:0], by.Milliseconds(), 10)))
 }
 
 // Headers gives the names and values of a head, in order. Values are parts of head. It ends at the first entry that is not

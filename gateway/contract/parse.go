@@ -134,10 +134,26 @@ func (r *reader) time(name string) time.Time {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || !strings.HasSuffix(s, "Z") || strings.Contains(s, ",") {
+	if err != nil || !isISO(s) {
 		r.fault("%s %.40q is no ISO time in UTC with Z", name, s)
 	}
 	return t
+}
+
+// isISO tells whether s has the one form the platform takes, 2026-03-01T12:00:00Z with or without decimals; time.Parse is
+// laxer about digits and takes a comma.
+func isISO(s string) bool {
+	const form = "0000-00-00T00:00:00"
+	if len(s) <= len(form) || s[len(s)-1] != 'Z' {
+		return false
+	}
+	for i := range len(form) {
+		if isDigit := s[i] >= '0' && s[i] <= '9'; form[i] == '0' != isDigit || !isDigit && s[i] != form[i] {
+			return false
+		}
+	}
+	decimals := s[len(form) : len(s)-1]
+	return decimals == "" || decimals[0] == '.' && isDigits(decimals[1:])
 }
 
 // millis reads unix milliseconds: a positive integer, up to the year 9999.

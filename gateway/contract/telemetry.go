@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Quality says how far a value may be trusted. The same scale and numbers as the drivers', which this package does not
@@ -122,7 +123,7 @@ func (e *Encoder) Telemetry(dst *Record, t *Telemetry) error {
 	return dst.finish(TypeTelemetry)
 }
 
-// check finds what cannot be written. It stops at the first fault: telemetry is judged thousands of times a second.
+// check finds what cannot be written and names one fault: telemetry is judged thousands of times a second.
 func (t *Telemetry) check() error {
 	var fault string
 	switch {
@@ -140,12 +141,8 @@ func (t *Telemetry) check() error {
 		fault = "MQTT has no QoS " + strconv.Itoa(int(t.MQTT.QoS))
 	}
 	for i := range t.Values {
-		v := &t.Values[i]
-		if v.Quality != Bad && !finite(v.Value) {
-			fault = "value " + v.id() + " is not Bad and no number"
-		}
-		if v.id() == "" {
-			fault = "a value has neither name nor quantity"
+		if why := t.Values[i].fault(); why != "" {
+			fault = why
 		}
 	}
 	if len(t.Facts) > 0 {
@@ -159,4 +156,20 @@ func (t *Telemetry) check() error {
 		return nil
 	}
 	return fmt.Errorf("%s of device %q: %s: %w", TypeTelemetry, t.DeviceID, fault, ErrInvalid)
+}
+
+// fault says why a value cannot be written; "" when it can.
+func (v *Value) fault() string {
+	id := v.id()
+	switch {
+	case id == "":
+		return "a value has neither name nor quantity"
+	case !utf8.ValidString(id):
+		return "a value's name " + strconv.Quote(id) + " is no UTF-8"
+	case v.Quality > Good:
+		return "value " + id + " has quality " + strconv.Itoa(int(v.Quality)) + ", which is none"
+	case v.Quality != Bad && !finite(v.Value):
+		return "value " + id + " is not Bad and no number"
+	}
+	return ""
 }
