@@ -158,7 +158,6 @@ func (j *Journal) refused(b *batch, err error, now time.Time) {
 	j.due, j.retry = now, now.Add(min(firstRetry<<min(j.failures, 8), lastRetry))
 	j.failures++
 	j.degrade(err, now)
-	j.trim()
 }
 
 // end commits what waits, for at most Stall, and says what was not kept.

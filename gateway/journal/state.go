@@ -51,14 +51,15 @@ func (s *State) drop(k kind, at int64) {
 	}
 }
 
-// degrade notes that the store cannot be written. The mutex is held.
+// degrade notes that the store cannot be written; from now on what waits must fit into memory. The mutex is held.
 func (j *Journal) degrade(err error, now time.Time) {
 	if j.state.Degraded {
 		j.state.Err = err
-		return
+	} else {
+		j.state = State{Degraded: true, Err: err, Since: now}
+		j.news = append(j.news, j.state)
 	}
-	j.state = State{Degraded: true, Err: err, Since: now}
-	j.news = append(j.news, j.state)
+	j.trim()
 }
 
 // recover notes that it can be written again. The mutex is held.
