@@ -89,8 +89,10 @@ const (
 	maxPacket   = 2 * maxPayload // told to the broker: it drops what is larger and nobody need allocate it
 	maxInbox    = 16 << 20       // bytes of payloads waiting to be drained
 	maxTopic    = 256            // characters
-	seenStamped = 4096           // derived ids remembered
+	seenStamped = 16384          // derived ids remembered; a broker without a bound in flight sends thousands again
 	futureLimit = time.Hour
+	patience    = 3 * time.Second      // with the owner, before messages that nobody takes cost the connection
+	roomEvery   = 3 * time.Millisecond // it is looked for room meanwhile
 )
 
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

@@ -27,13 +27,14 @@ type arrival struct {
 
 // ring remembers the newest keys, as many as it was made for.
 type ring[K comparable] struct {
+	size  int
 	known map[K]struct{}
 	order []K
 	next  int
 }
 
 func newRing[K comparable](size int) *ring[K] {
-	return &ring[K]{known: make(map[K]struct{}, size), order: make([]K, 0, size)}
+	return &ring[K]{known: map[K]struct{}{}, size: size}
 }
 
 func (r *ring[K]) has(k K) bool {
@@ -46,7 +47,7 @@ func (r *ring[K]) add(k K) {
 		return
 	}
 	r.known[k] = struct{}{}
-	if len(r.order) < cap(r.order) {
+	if len(r.order) < r.size {
 		r.order = append(r.order, k)
 		return
 	}
@@ -100,27 +101,52 @@ func (d *Driver) note(reason Reason, in *incoming) {
 	}
 }
 
-// receive takes one message from a connection. It never blocks; false means that the connection must be dropped, because
-// the broker sends more than it may and the message has to come again.
+// receive takes one message from a connection. When the broker sends more than it may, this waits a little for the owner,
+// which holds the broker back as well (nothing else is read meanwhile); false means that the wait was in vain: the
+// connection must be dropped, and the message comes again.
 func (d *Driver) receive(in *incoming, client acker) bool {
+	for end := in.at.Add(patience); !d.take(in, client); {
+		if d.refuse(end) {
+			return false
+		}
+		select {
+		case <-d.closing:
+		case <-time.After(roomEvery):
+		}
+	}
+	return true
+}
+
+// refuse says whether a message that found no room is refused for good.
+func (d *Driver) refuse(end time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.messages++
-	if d.closed {
-		return true
-	}
-	full := d.waitingBytes+len(in.payload) > maxInbox
-	if in.qos == 0 {
-		if full || d.waiting0 >= d.config.QoS0 {
-			d.dropped++
-			return true
-		}
-	} else if full || d.refusing || max(len(d.pending)+len(d.due), d.waiting1) >= 2*int(d.config.ReceiveMaximum) {
-		// Once refused, all that follows on this connection is: it would overtake.
-		d.overruns++
-		d.refusing = true
+	if !d.refusing && time.Now().Before(end) {
 		return false
 	}
+	// All that follows on this connection is refused as well: it would overtake.
+	d.messages++
+	d.overruns++
+	d.refusing = true
+	return true
+}
+
+// take takes a message if there is room for it, and never waits. QoS 0 is dropped when there is none.
+func (d *Driver) take(in *incoming, client acker) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	full := d.waitingBytes+len(in.payload) > maxInbox
+	switch {
+	case d.closed:
+		return true
+	case in.qos > 0 && (full || d.refusing || max(len(d.pending)+len(d.due), d.waiting1) >= 2*int(d.config.ReceiveMaximum)):
+		return false
+	case in.qos == 0 && (full || d.waiting0 >= d.config.QoS0):
+		d.messages++
+		d.dropped++
+		return true
+	}
+	d.messages++
 	start := len(d.inbox)
 	kept := d.decode(in)
 	if !kept {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -129,6 +130,64 @@ func TestFloodIsBoundedAndCounted(t *testing.T) {
 	if again, _ := d.Drain(nil); len(again) != 10 || again[0].Value != 10 {
 		t.Errorf("%s", text(again))
 	}
+}
+
+// A broker that sends more than it may is held back while the owner makes room, and hung up on when it does not.
+func TestBrokerIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := plant()
+		c.ReceiveMaximum = 5
+		d := newDriver(t, c)
+		began := time.Now()
+		now := func(n int) *incoming {
+			m := stamped(n, uint16(n))
+			m.payload, m.at = fmt.Appendf(nil, `{"timestamp":%d,"temperature":%d}`, began.UnixMilli()+int64(n), n%50), time.Now()
+			return m
+		}
+		for n := range 10 {
+			d.receive(now(n), &acks{})
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %s with room left", waited)
+		}
+		taken := make(chan bool)
+		go func() { taken <- d.receive(now(10), &acks{}) }()
+		time.Sleep(time.Second)
+		_, delivery := d.Drain(nil)
+		synctest.Wait()
+		select {
+		case <-taken:
+			t.Fatal("taken while twice the Receive Maximum waits for its acknowledgement")
+		default:
+		}
+		d.Ack(delivery)
+		d.sendAcks()
+		if !<-taken {
+			t.Error("refused though there is room again")
+		}
+		for n := 11; n < 20; n++ {
+			d.receive(now(n), &acks{})
+		}
+		began = time.Now()
+		if d.receive(now(20), &acks{}) || time.Since(began) < patience || time.Since(began) > 2*patience {
+			t.Errorf("given up after %s", time.Since(began))
+		}
+		began = time.Now()
+		if d.receive(now(21), &acks{}) || time.Since(began) != 0 {
+			t.Error("after one that was refused another had its chance")
+		}
+		d.hungUp(time.Now())
+		d.Drain(nil)
+		for n := range 10 {
+			d.receive(now(100+n), &acks{})
+		}
+		go func() { taken <- d.receive(now(110), &acks{}) }()
+		time.Sleep(time.Second)
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		<-taken // Close ends the wait
+	})
 }
 
 func TestWaitingBytesAreBounded(t *testing.T) {

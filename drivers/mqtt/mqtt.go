@@ -5,8 +5,9 @@
 // It is no broker, keeps nothing on disk, and does not decide whether a value is plausible or too old.
 //
 // Bounds: the broker may send Receive Maximum QoS 1 messages without an acknowledgement. Some send more (Mosquitto 2.0.11);
-// up to twice as many are taken, then the connection is dropped and what was not taken comes again. QoS 0 messages beyond
-// their bound are dropped. Both are counted, and waiting payloads never exceed 16 MiB.
+// up to twice as many are taken, then nothing is read until the owner makes room. When it does not within 3 s the connection
+// is dropped and what was not taken comes again. QoS 0 messages beyond their bound are dropped. Both are counted, and
+// waiting payloads never exceed 16 MiB.
 package mqtt
 
 import (
