@@ -194,8 +194,7 @@ func (e *Encoder) Alert(dst *Record, a *Alert) error {
 	if len(a.Batches) > 0 {
 		b = appendStrings(append(b, `,"affectedBatches":`...), a.Batches)
 	}
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeAlert)
+	return dst.finish(b, TypeAlert)
 }
 
 func (c *Correction) append(b []byte) []byte {
@@ -204,7 +203,7 @@ func (c *Correction) append(b []byte) []byte {
 	}
 	b = append(b, `{"attempted":true`...)
 	if c.Outcome != Unknown {
-		b = appendBool(append(b, `,"successful":`...), c.Outcome == Succeeded)
+		b = strconv.AppendBool(append(b, `,"successful":`...), c.Outcome == Succeeded)
 	}
 	if len(c.Actions) > 0 {
 		b = appendStrings(append(b, `,"actions":`...), c.Actions)

@@ -57,7 +57,8 @@ func byHand(r *Record, t *Telemetry, gateway string) {
 	b = append(append(b, `,"unit":"ppm"}],"custom":{"facilityId":"`...), facility...)
 	b = append(append(b, `","zone":"`...), t.Zone...)
 	b = append(append(b, `"}},"metadata":{"protocol":"mqtt","qos":1,"retain":false,"topic":"`...), t.MQTT.Topic...)
-	r.Body = append(b, `"}}}`...)
+	b = append(b, `"}}}`...)
+	r.Body = b
 }
 
 // The same event for encoding/json.

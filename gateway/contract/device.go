@@ -47,8 +47,7 @@ func (e *Encoder) StatusChanged(dst *Record, s *StatusChanged) error {
 		b = appendOptionalNumber(b, `"signalStrength":`, s.SignalStrength)
 		b = append(appendOptionalNumber(b, `"temperature":`, s.Temperature), '}')
 	}
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeStatusChanged)
+	return dst.finish(b, TypeStatusChanged)
 }
 
 func (s *StatusChanged) check(dst *Record, changed time.Time) error {
@@ -102,8 +101,7 @@ func (e *Encoder) Registered(dst *Record, r *Registered) error {
 	b = appendString(append(b, `,"registeredBy":`...), by)
 	b = appendTime(append(b, `,"registeredAt":`...), registered)
 	b = appendMetadata(b, nil, r.Metadata)
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeRegistered)
+	return dst.finish(b, TypeRegistered)
 }
 
 func (r *Registered) check(dst *Record, registered time.Time, by string) error {
@@ -154,8 +152,7 @@ func (e *Encoder) DeviceAlertRaised(dst *Record, a *DeviceAlertRaised) error {
 		zone = appendString(append(zone, `,"zone":`...), a.Zone)
 	}
 	b = appendMetadata(b, zone, a.Metadata)
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeDeviceAlertRaised)
+	return dst.finish(b, TypeDeviceAlertRaised)
 }
 
 func (a *DeviceAlertRaised) check(dst *Record, raised time.Time) error {
@@ -205,8 +202,7 @@ func (e *Encoder) DeviceAlertResolved(dst *Record, a *DeviceAlertResolved) error
 	b = appendString(append(b, `,"resolvedBy":`...), by)
 	b = appendOptional(b, `,"resolutionReason":`, a.Reason)
 	b = appendOptional(b, `,"userId":`, a.UserID)
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeDeviceAlertResolved)
+	return dst.finish(b, TypeDeviceAlertResolved)
 }
 
 // word refuses what is none of the allowed words.

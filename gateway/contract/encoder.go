@@ -28,8 +28,10 @@ func (r *Record) reset() {
 	r.Topic, r.Key, r.Head, r.Body = "", r.Key[:0], r.Head[:0], r.Body[:0]
 }
 
-// finish checks the size; a record that is too large is emptied.
-func (r *Record) finish(eventType string) error {
+// finish closes payload and event and checks the size; a record that is too large is emptied.
+func (r *Record) finish(body []byte, eventType string) error {
+	body = append(body, '}', '}')
+	r.Body = body
 	if size := len(r.Key) + len(r.Head) + len(r.Body); size > MaxRecord {
 		r.reset()
 		return fmt.Errorf("%s of %d bytes: %w (%d)", eventType, size, ErrTooLarge, MaxRecord)
@@ -125,8 +127,7 @@ func (e *Encoder) begin(dst *Record, number int, key string, s *Stamp, correlati
 // beginHub goes on in the hub's envelope, up to the payload's first member.
 func (e *Encoder) beginHub(dst *Record, number int, device string, s *Stamp, correlation string) {
 	e.begin(dst, number, device, s, correlation)
-	b := append(dst.Body, `,"correlationId":`...)
-	b = appendString(b, correlation)
+	b := appendString(append(dst.Body, `,"correlationId":`...), correlation)
 	b = appendTime(append(b, `,"timestamp":`...), s.At)
 	b = append(append(b, ','), e.hub...)
 	b = append(b, `,"__version":"`+VersionHub+`","payload":{"deviceId":`...)

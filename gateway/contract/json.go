@@ -111,6 +111,3 @@ func comma(b []byte) []byte {
 	}
 	return append(b, ',')
 }
-
-// appendBool appends true or false.
-func appendBool(b []byte, v bool) []byte { return strconv.AppendBool(b, v) }

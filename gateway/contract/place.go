@@ -1,5 +1,7 @@
 package contract
 
+import "strconv"
+
 // slot is a member that telemetry's data has for one quantity.
 type slot uint8
 
@@ -171,7 +173,7 @@ func appendDiscrete(b []byte, values []Value) []byte {
 			continue
 		}
 		b = appendString(append(comma(b), `{"id":`...), v.id())
-		b = appendBool(append(b, `,"state":`...), v.Value != 0)
+		b = strconv.AppendBool(append(b, `,"state":`...), v.Value != 0)
 		b = append(b, '}')
 	}
 	return append(b, ']')

@@ -229,8 +229,8 @@ func TestTelemetryProperty(t *testing.T) {
 		tel := &Telemetry{EventID: ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")), DeviceID: hostile().Draw(t, "device"), Type: TelemetryType(rapid.IntRange(0, 3).Draw(t, "type")),
 			Received: instant().Draw(t, "received"), Source: rapid.OneOf(instant(), rapid.Just(time.Time{})).Draw(t, "source"), Protocol: hostile().Draw(t, "protocol"), Zone: hostile().Draw(t, "zone"),
 			MQTT: MQTT{Topic: hostile().Draw(t, "topic"), QoS: byte(rapid.IntRange(0, 2).Draw(t, "qos")), Retain: rapid.Bool().Draw(t, "retain")}}
-		custom := reference{}
-		tel.Facts, custom = facts(t)
+		list, custom := facts(t)
+		tel.Facts = list
 		quantities := append(AlertQuantities(), "pressure", "batteryLevel", "signalStrength", "uptime", "memoryUsage", "cpuUsage", "errorCount", "latitude", "longitude", "altitude", "voc")
 		tel.Values = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Value {
 			return Value{Name: rapid.OneOf(words(), rapid.Just(""), rapid.SampledFrom([]string{"a", "b"})).Draw(t, "name"), Quantity: rapid.SampledFrom(quantities).Draw(t, "quantity"),

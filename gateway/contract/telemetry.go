@@ -103,7 +103,8 @@ func (e *Encoder) Telemetry(dst *Record, t *Telemetry) error {
 	if source.IsZero() {
 		source = t.Received
 	}
-	b := append(dst.Body[:0], k.body...)
+	b := dst.Body[:0]
+	b = append(b, k.body...)
 	b = append(append(b, `,"correlationId":"`...), id[:]...)
 	b = appendTime(append(b, `","timestamp":`...), source)
 	b = appendString(append(b, `,"source":{"type":"device","id":`...), t.DeviceID)
@@ -115,12 +116,11 @@ func (e *Encoder) Telemetry(dst *Record, t *Telemetry) error {
 	if t.MQTT.Topic != "" {
 		b = append(b, `,"metadata":{"protocol":"mqtt","qos":`...)
 		b = append(b, '0'+t.MQTT.QoS)
-		b = appendBool(append(b, `,"retain":`...), t.MQTT.Retain)
+		b = strconv.AppendBool(append(b, `,"retain":`...), t.MQTT.Retain)
 		b = appendString(append(b, `,"topic":`...), t.MQTT.Topic)
 		b = append(b, '}')
 	}
-	dst.Body = append(b, '}', '}')
-	return dst.finish(TypeTelemetry)
+	return dst.finish(b, TypeTelemetry)
 }
 
 // check finds what cannot be written and names one fault: telemetry is judged thousands of times a second.
