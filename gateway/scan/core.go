@@ -112,6 +112,12 @@ func (c *Core) Step(in Input) *Cycle {
 	for i := range in.Readings {
 		c.observe(&in.Readings[i])
 	}
+	for _, i := range in.Gone {
+		c.gone(i)
+	}
+	for i := range in.Conditions {
+		c.condition(&in.Conditions[i])
+	}
 	c.age()
 	c.silence()
 	for i := range in.Confirmations {

@@ -50,6 +50,16 @@ func (f *Fault) event(k Kind) Event {
 		Description: f.Description, Since: f.Since}
 }
 
+// condition raises or ends what something outside the cycle knows of.
+func (c *Core) condition(k *Condition) {
+	key := "condition:" + k.Key
+	if k.On {
+		c.raise(key, k.Device, k.Type, k.Severity, k.Title, k.Description)
+	} else {
+		c.resolve(key)
+	}
+}
+
 // change tells one transition of a rule.
 func (c *Core) change(ch *rules.Change) {
 	if ch.Rule < 0 || ch.Rule >= len(c.cfg.Specs) {
@@ -76,10 +86,12 @@ func (c *Core) change(ch *rules.Change) {
 		return
 	}
 	deviation := 0.0
-	if ch.Above && !math.IsNaN(ch.Max) {
+	if ch.Phase == rules.Resolved {
+		// back in range: nothing deviates
+	} else if ch.Above && !math.IsNaN(ch.Max) {
 		deviation = math.Max(0, ch.Value-ch.Max)
 	} else if !ch.Above && !math.IsNaN(ch.Min) {
-		deviation = math.Max(0, ch.Min-ch.Value)
+		deviation = math.Min(0, ch.Value-ch.Min)
 	}
 	a.Last = c.emit(Event{Kind: kinds[ch.Phase], Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Severity: ch.Severity,
 		Rule: ch.Rule, Zone: spec.Zone, Quantity: spec.Quantity, Unit: spec.Unit, Value: ch.Value, Min: ch.Min, Max: ch.Max,

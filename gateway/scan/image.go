@@ -21,6 +21,7 @@ type pointState struct {
 type deviceState struct {
 	online   bool
 	heard    time.Duration
+	spoke    bool // since the start
 	silenced bool // its bus is at fault
 	faulted  bool
 }
@@ -58,10 +59,10 @@ func (c *Core) observe(r *Observation) {
 		q = rules.Bad
 	}
 	p.err = err
-	c.image.Samples[r.Point] = rules.Sample{Value: r.Value, Quality: q, Seen: now.Steady}
 	if q == rules.Bad {
-		c.image.Samples[r.Point].Value = 0
+		r.Value, r.Quality, r.Err = 0, drivers.Bad, err
 	}
+	c.image.Samples[r.Point] = rules.Sample{Value: r.Value, Quality: q, Seen: now.Steady}
 	c.sensor(r.Point, q)
 	if p.output >= 0 && q != rules.Bad {
 		c.readBack(p.output, r.Value)
@@ -98,13 +99,20 @@ func (c *Core) age() {
 
 func (c *Core) heard(i int) {
 	d := &c.devices[i]
-	d.heard = c.cycle.Now.Steady
+	d.heard, d.spoke = c.cycle.Now.Steady, true
 	if !d.online && !d.silenced {
 		c.status(i, true)
 	}
 	if d.faulted {
 		d.faulted = false
 		c.resolve("offline:" + c.cfg.Devices[i].ID)
+	}
+}
+
+// gone takes a device offline that has said goodbye. Its silence is told as a fault when it lasts.
+func (c *Core) gone(i int) {
+	if i >= 0 && i < len(c.devices) && c.devices[i].online {
+		c.status(i, false)
 	}
 }
 

@@ -156,19 +156,21 @@ func (c *Core) ruleName(i int) string {
 // says so, waits for nothing.
 func (c *Core) envelope(i int, wish float64, holder, why string, safety bool, until time.Duration) {
 	o, cfg, now := &c.outputs[i], &c.cfg.Outputs[i], c.cycle.Now.Steady
-	if o.desired == cfg.Safe && o.confirmed {
+	if o.desired == cfg.Safe && (o.confirmed || c.cfg.Observe) {
 		o.used = 0
 	} else {
 		o.used += now - o.last
 	}
 	o.last = now
-	if wish == cfg.Safe && o.used == 0 {
+	if o.tripped && wish == cfg.Safe && o.used == 0 {
 		o.tripped = false
+		c.resolve("trip:" + cfg.Name)
 	}
 	if cfg.MaxRun > 0 && wish != cfg.Safe && (o.tripped || o.used >= cfg.MaxRun) {
 		if !o.tripped {
 			o.tripped = true
-			c.emit(Event{Kind: EnvelopeTrip, Output: i, Zone: cfg.Zone, Value: cfg.Safe, From: o.desired, Title: cfg.Name + " ran for its longest time"})
+			c.raise("trip:"+cfg.Name, c.cfg.Devices[cfg.Device].ID, "error", rules.Critical, cfg.Name+" ran for its longest time",
+				fmt.Sprintf("away from %g for %s: set to %g until nobody asks for another value; look why %s needs it for so long", cfg.Safe, cfg.MaxRun, cfg.Safe, why))
 		}
 		wish, holder, why, safety, until = cfg.Safe, "envelope", "longest run time reached", true, 0
 	}
@@ -216,14 +218,29 @@ func (c *Core) graceOver(i int) bool {
 			if out != i {
 				continue
 			}
-			for _, p := range c.cfg.Specs[k].Inputs {
-				if !c.points[p].came {
-					return false
-				}
+			if !c.heardOnce(c.cfg.Specs[k].Inputs) {
+				return false
 			}
 		}
 	}
 	return true
+}
+
+// heardOnce says that each point has come once; of optional ones, one is enough when there is nothing else.
+func (c *Core) heardOnce(points []int) bool {
+	required, optional := false, false
+	for _, p := range points {
+		came := c.points[p].came
+		switch {
+		case c.cfg.Points[p].Optional:
+			optional = optional || came
+		case !came:
+			return false
+		default:
+			required = true
+		}
+	}
+	return required || optional || len(points) == 0
 }
 
 // drive issues what is due for one output: at most one switch a cycle.

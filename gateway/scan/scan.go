@@ -18,6 +18,8 @@ type Evaluator interface {
 	Save(now rules.Moment) ([]byte, error)
 	// Restore takes what Save gave. It is called before the first Eval.
 	Restore(saved []byte, now rules.Moment) error
+	// View is what is known of one rule after the last Eval.
+	View(rule int) rules.View
 }
 
 // Config is what a Core is built of. Indexes are positions in its slices. It must not change after New.
@@ -26,6 +28,7 @@ type Config struct {
 	Devices           []Device
 	Points            []Point
 	Outputs           []Output
+	Buses             []string      // names, for the faults that outlive a restart
 	Specs             []Spec        // what each rule of Rules is about, in the order of its indexes
 	Rules             Evaluator     // nil: nothing is evaluated
 	Observe           bool          // decide and tell, switch nothing
@@ -46,6 +49,7 @@ type Point struct {
 	MaxAge               time.Duration // 0: never stale
 	Min, Max             float64       // what the sensor can measure, in Unit; in force when Min < Max
 	UseUncertain         bool          // Uncertain counts as a number; otherwise it is Bad
+	Optional             bool          // not every device of its type has it: nobody waits for it at the start
 }
 
 // Output is one actuator.
@@ -67,15 +71,18 @@ type Spec struct {
 
 // Input is what came since the last cycle. Step keeps nothing of its slices.
 type Input struct {
-	Now           rules.Moment // Steady never less than before
-	Readings      []Observation
+	Now           rules.Moment  // Steady never less than before
+	Readings      []Observation // judged in place: see Observation
 	Commands      []Command
 	Confirmations []Confirmation
 	Stop          bool // from now on: all outputs to safe, for good
 	BusFaults     []BusFault
+	Gone          []int // devices that said goodbye (a last will that came live)
+	Conditions    []Condition
 }
 
-// Observation is a reading with its point's index.
+// Observation is a reading with its point's index. Step judges it in place: what may not be used as a number comes back
+// Bad, with Value 0 and the reason, so that whoever tells of it tells what was decided on.
 type Observation struct {
 	Point   int
 	Value   float64
@@ -131,6 +138,15 @@ type BusFault struct {
 	Err     error
 }
 
+// Condition is a fault that something outside the cycle knows of: the journal cannot write, a topic is missing. While On
+// it stands as a fault of Device ("" is the gateway itself); told when it comes and when it goes.
+type Condition struct {
+	Key, Device, Type  string
+	Severity           rules.Severity
+	Title, Description string
+	On                 bool
+}
+
 // Switch is one order to a bus.
 type Switch struct {
 	Output int
@@ -154,7 +170,6 @@ const (
 	DeviceStatus
 	OutputFound
 	OutputSwitched
-	EnvelopeTrip
 	ClockChanged
 )
 
@@ -172,7 +187,7 @@ type Event struct {
 	Rule                 int // alerts
 	Zone, Quantity, Unit string
 	Value, Min, Max      float64 // alerts; Value also for outputs
-	Deviation            float64 // distance beyond the broken limit, 0 within, in Unit
+	Deviation            float64 // value minus the broken limit, in Unit: negative below the range, 0 within
 	Above, Tried         bool
 	Success              rules.Truth
 	Actions              []rules.Action

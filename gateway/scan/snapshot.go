@@ -35,14 +35,19 @@ type OutputView struct {
 	Until                   time.Time // zero: open
 }
 
-// RuleView is one rule's alert.
+// RuleView is one rule and its alert.
 type RuleView struct {
+	rules.View
 	Alert string // "" when none is open
 	Since time.Time
 }
 
 // DeviceView is one device.
-type DeviceView struct{ Online bool }
+type DeviceView struct {
+	Online bool
+	Heard  bool          // since the start
+	Age    time.Duration // since it was heard
+}
 
 // Snapshot copies what is known after the last step. It is called from the goroutine that steps.
 func (c *Core) Snapshot() *Snapshot {
@@ -66,15 +71,18 @@ func (c *Core) Snapshot() *Snapshot {
 		}
 		s.Outputs = append(s.Outputs, v)
 	}
-	for _, a := range c.alerts {
+	for i, a := range c.alerts {
 		v := RuleView{}
+		if c.cfg.Rules != nil && !c.rulesOff {
+			v.View = c.cfg.Rules.View(i)
+		}
 		if a.Open {
-			v = RuleView{a.ID, a.Since}
+			v.Alert, v.Since = a.ID, a.Since
 		}
 		s.Rules = append(s.Rules, v)
 	}
-	for _, d := range c.devices {
-		s.Devices = append(s.Devices, DeviceView{d.online})
+	for i := range c.devices {
+		s.Devices = append(s.Devices, DeviceView{c.devices[i].online, c.devices[i].spoke, now.Steady - c.devices[i].heard})
 	}
 	for _, f := range c.faults {
 		s.Faults = append(s.Faults, *f)

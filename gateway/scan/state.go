@@ -3,6 +3,9 @@ package scan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"gacp-erp.internal/glasshouse/rules"
@@ -19,6 +22,7 @@ type state struct {
 	Alerts   map[string]alertState  `json:"alerts,omitempty"` // by rule
 	Faults   map[string]*Fault      `json:"faults,omitempty"`
 	Outputs  map[string]savedOutput `json:"outputs,omitempty"` // by name
+	Online   map[string]bool        `json:"online,omitempty"`  // by device
 	sameBoot bool
 }
 
@@ -58,7 +62,8 @@ func (c *Core) load(saved []byte, sameBoot bool) error {
 		c.points[i].faulted = c.faults["sensor:"+string(c.cfg.Points[i].ID)] != nil
 	}
 	for i := range c.devices {
-		c.devices[i].faulted = c.faults["offline:"+c.cfg.Devices[i].ID] != nil
+		id := c.cfg.Devices[i].ID
+		c.devices[i].online, c.devices[i].faulted = s.Online[id], c.faults["offline:"+id] != nil
 	}
 	for i := range c.outputs {
 		c.outputs[i].failed = c.faults["write:"+c.cfg.Outputs[i].Name] != nil
@@ -81,6 +86,7 @@ func (c *Core) resume(now rules.Moment) {
 	if s == nil {
 		return
 	}
+	c.prune()
 	down := max(0, now.Wall.Sub(s.Wall))
 	for i := range c.outputs {
 		o, was := &c.outputs[i], s.Outputs[c.cfg.Outputs[i].Name]
@@ -103,6 +109,33 @@ func (c *Core) resume(now rules.Moment) {
 	c.resolve("restore")
 }
 
+// prune ends the faults of what is no longer in the configuration: nobody else ever would.
+func (c *Core) prune() {
+	known := map[string]bool{"rules": true, "restore": true}
+	for i := range c.cfg.Points {
+		known["sensor:"+string(c.cfg.Points[i].ID)] = true
+	}
+	for i := range c.cfg.Devices {
+		known["offline:"+c.cfg.Devices[i].ID] = true
+	}
+	for i := range c.cfg.Outputs {
+		for _, kind := range []string{"write:", "override:", "trip:"} {
+			known[kind+c.cfg.Outputs[i].Name] = true
+		}
+	}
+	for i := range c.cfg.Specs {
+		known["blind:"+c.cfg.Specs[i].ID] = true
+	}
+	for _, name := range c.cfg.Buses {
+		known["bus:"+name] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.faults)) {
+		if kind, _, _ := strings.Cut(key, ":"); !known[key] && kind != "condition" {
+			c.resolve(key)
+		}
+	}
+}
+
 func (c *Core) emitState() {
 	now := c.cycle.Now
 	if !c.dirty && now.Steady-c.savedAt >= counterEvery {
@@ -123,7 +156,11 @@ func (c *Core) State() []byte {
 		return nil
 	}
 	now := c.cycle.Now
-	s := state{Version: stateVersion, Wall: now.Wall, Sequence: c.sequence, Alerts: map[string]alertState{}, Faults: c.faults, Outputs: map[string]savedOutput{}}
+	s := state{Version: stateVersion, Wall: now.Wall, Sequence: c.sequence, Alerts: map[string]alertState{}, Faults: c.faults,
+		Outputs: map[string]savedOutput{}, Online: map[string]bool{}}
+	for i := range c.devices {
+		s.Online[c.cfg.Devices[i].ID] = c.devices[i].online
+	}
 	for i, a := range c.alerts {
 		s.Alerts[c.cfg.Specs[i].ID] = a
 	}
