@@ -41,13 +41,20 @@ func (k *checker) given(at Pos, path string) bool {
 	return ok
 }
 
+// sound says whether the file has a key and its value was not found fault with.
+func (k *checker) sound(at Pos, path string) bool {
+	path = at.Path + path
+	_, ok := k.c.places[path]
+	return ok && !slices.ContainsFunc(k.r.faults, func(f Fault) bool { return f.Path == path })
+}
+
 // unique enters a name and notes a fault when it is there already. An empty one was found fault with before.
 func (k *checker) unique(in map[string]Pos, what, name string, at Pos, path string) {
 	if name == "" {
 		return
 	}
 	if first, twice := in[name]; twice {
-		k.fault(at, path, "", "there are two of the %s %q, the first in line %d", what, name, first.Line)
+		k.fault(at, path, "", "the %s %q is there already, in line %d", what, name, first.Line)
 		return
 	}
 	in[name] = at
@@ -84,19 +91,29 @@ func (k *checker) uplink() {
 	if u.SASL.Mechanism == "plain" && !u.TLS.Enabled {
 		k.fault(u.SASL.Pos, ".mechanism", "leave TLS on, or use scram-sha-256", "plain without TLS shows the password to the network")
 	}
-	names := map[string]string{}
+	k.topics(u)
+}
+
+// topics checks that no two lead to the same one.
+func (k *checker) topics(u *Uplink) {
+	used := map[string]string{}
+	for _, from := range topicNames() {
+		if _, renamed := u.Topics[from]; !renamed {
+			used[from] = from
+		}
+	}
 	for _, from := range topicNames() {
 		to, renamed := u.Topics[from]
-		if !renamed {
-			to = from
-		}
-		if other, twice := names[to]; twice {
+		other, twice := used[to]
+		switch {
+		case !renamed:
+			continue
+		case to == "." || to == "..":
+			k.fault(u.Pos, ".topics."+from, "", "is no name that Kafka takes")
+		case twice:
 			k.fault(u.Pos, ".topics."+from, "each needs one of its own", "leads to the same topic as %s", other)
 		}
-		names[to] = from
-		if to == "." || to == ".." {
-			k.fault(u.Pos, ".topics."+from, "", "is no name that Kafka takes")
-		}
+		used[to] = from
 	}
 }
 
@@ -112,7 +129,7 @@ func (k *checker) allBuses() {
 		b := &k.c.Buses[i]
 		if b.Name != "" {
 			if first, twice := k.buses[b.Name]; twice {
-				k.fault(b.Pos, ".name", "", "there are two of the bus %q, the first in line %d", b.Name, first.Line)
+				k.fault(b.Pos, ".name", "", "the bus %q is there already, in line %d", b.Name, first.Line)
 			} else {
 				k.buses[b.Name] = b
 			}

@@ -71,7 +71,7 @@ func (k *checker) output(o *Output) {
 	if o.MaxRun == 0 {
 		return
 	}
-	if o.Safe != 0 && k.given(o.Pos, ".safe") {
+	if o.Safe != 0 && k.sound(o.Pos, ".safe") {
 		k.fault(o.Pos, ".maxRun", "make its safe value off, or leave maxRun out", "limits how long it is on, but it is safe when it is %s", switchText(o.Safe))
 	}
 	if o.Hold {

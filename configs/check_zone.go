@@ -12,7 +12,7 @@ func (k *checker) allZones() {
 		for j, id := range z.PlatformIDs {
 			k.unique(ids, "platform id", id, z.Pos, fmt.Sprintf(".platformIds[%d]", j))
 		}
-		if z.Day.Set && z.Day.From == z.Day.To && k.given(z.Day.Pos, ".from") && k.given(z.Day.Pos, ".to") {
+		if z.Day.Set && z.Day.From == z.Day.To && k.sound(z.Day.Pos, ".from") && k.sound(z.Day.Pos, ".to") {
 			k.fault(z.Day.Pos, "", "leave day out when it is always day", "begins and ends at the same time")
 		}
 		if z.Day.From == day {

@@ -55,8 +55,11 @@ func host(u *url.URL) error {
 	if u.User != nil {
 		return errors.New("user and password have keys of their own")
 	}
-	if u.Hostname() == "" {
+	switch {
+	case u.Hostname() == "":
 		return errors.New("the host is missing")
+	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
+		return errors.New("an IPv6 address stands in [ ], and a port is one number")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {

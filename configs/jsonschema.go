@@ -27,7 +27,7 @@ func objectSchema(fields []field) map[string]any {
 	var needed []string
 	for _, f := range fields {
 		described := map[string]any{"description": f.doc}
-		for key, v := range f.kind.schema {
+		for key, v := range f.kind.schema() {
 			described[key] = v
 		}
 		if f.kind.empty {

@@ -27,7 +27,7 @@ type value struct {
 // kind is how a value is read, and what editors are told of it (JSON Schema).
 type kind struct {
 	read   func(r *reader, v value)
-	schema map[string]any
+	schema func() map[string]any
 	empty  bool // a key without a value is as good as no key
 }
 
@@ -68,20 +68,22 @@ func (r *reader) at(path string, n *yaml.Node) value {
 // wrong notes a value of another kind than wanted. Texts where none is wanted may be anything, also a password whose key
 // lost its colon: they are not shown.
 func (r *reader) wrong(v value, want, example string) {
+	hint := ""
+	if example != "" {
+		hint = "such as " + example
+	}
+	if isNull(v.node) {
+		r.fault(v, hint, "has no value")
+		return
+	}
 	is := "a text"
 	switch {
 	case v.node.Kind == yaml.MappingNode:
 		is = "a mapping"
 	case v.node.Kind == yaml.SequenceNode:
 		is = "a list"
-	case isNull(v.node):
-		is = "nothing"
 	case v.node.ShortTag() == "!!int" || v.node.ShortTag() == "!!float":
 		is = "a number"
-	}
-	hint := ""
-	if example != "" {
-		hint = "such as " + example
 	}
 	r.fault(v, hint, "must be %s, not %s", want, is)
 }
@@ -90,7 +92,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 
 // object is a mapping with known keys. Its place is kept in pos.
 func object(pos *Pos, example string, fields []field) kind {
-	return kind{empty: true, schema: objectSchema(fields), read: func(r *reader, v value) {
+	return kind{empty: true, schema: func() map[string]any { return objectSchema(fields) }, read: func(r *reader, v value) {
 		*pos = v.Pos
 		if v.node.Kind != yaml.MappingNode {
 			r.wrong(v, "a mapping", example)
@@ -183,8 +185,9 @@ func (r *reader) spend(v value) bool {
 
 // list is a sequence of items. The key of an item that names it, if any, gives its path.
 func list[T any](dst *[]T, label, example string, each func(*T) kind) kind {
-	item := each(new(T))
-	schema := map[string]any{"type": "array", "items": item.schema}
+	schema := func() map[string]any {
+		return map[string]any{"type": "array", "items": each(new(T)).schema()}
+	}
 	return kind{empty: true, schema: schema, read: func(r *reader, v value) {
 		if v.node.Kind != yaml.SequenceNode {
 			r.wrong(v, "a list", example)
@@ -198,10 +201,6 @@ func list[T any](dst *[]T, label, example string, each func(*T) kind) kind {
 			var read T
 			*dst = append(*dst, read)
 			child := r.at(r.label(v.Path, i, n, label), n)
-			if isNull(child.node) {
-				r.fault(child, "", "has no value")
-				continue
-			}
 			each(&(*dst)[i]).read(r, child)
 		}
 	}}
@@ -227,14 +226,15 @@ func (r *reader) label(path string, i int, n *yaml.Node, label string) string {
 
 // keyed is a mapping whose keys are names; its items keep the order of the file. Known limits the names; nil: any.
 func keyed[T any](dst *[]T, example string, known []string, each func(key string, item *T) kind) kind {
-	item := each("", new(T))
-	schema := map[string]any{"type": "object", "additionalProperties": item.schema}
-	if known != nil {
+	schema := func() map[string]any {
+		if known == nil {
+			return map[string]any{"type": "object", "additionalProperties": each("", new(T)).schema()}
+		}
 		properties := map[string]any{}
 		for _, name := range known {
-			properties[name] = item.schema
+			properties[name] = each(name, new(T)).schema()
 		}
-		schema = map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
 	}
 	return kind{empty: true, schema: schema, read: func(r *reader, v value) {
 		if v.node.Kind != yaml.MappingNode {
@@ -243,10 +243,6 @@ func keyed[T any](dst *[]T, example string, known []string, each func(key string
 		}
 		*dst = make([]T, 0, len(v.node.Content)/2)
 		r.pairs(v, func(key string, child value) {
-			if isNull(child.node) {
-				r.fault(child, "such as "+example, "has no value")
-				return
-			}
 			var read T
 			*dst = append(*dst, read)
 			each(key, &(*dst)[len(*dst)-1]).read(r, child)

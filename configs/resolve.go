@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,8 +36,13 @@ func (r *reader) resolve(v value, raw string, secret bool) (string, bool) {
 // keep remembers a text that no fault may show. The shortest are left alone: they are no secrets, and every other word
 // holds them.
 func (r *reader) keep(s, instead string) {
-	if len(s) >= 4 {
-		r.hide = append(r.hide, [2]string{s, instead})
+	if len(s) < 4 {
+		return
+	}
+	r.hide = append(r.hide, [2]string{s, instead})
+	quoted := strconv.Quote(s)
+	if quoted = quoted[1 : len(quoted)-1]; quoted != s { // as faults quote it
+		r.hide = append(r.hide, [2]string{quoted, instead})
 	}
 }
 
@@ -104,6 +111,7 @@ func (r *reader) redactor() func(string) string {
 	if len(r.hide) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(r.hide, func(a, b [2]string) int { return len(b[0]) - len(a[0]) }) // one may begin with another
 	pairs := make([]string, 0, 2*len(r.hide))
 	for _, h := range r.hide {
 		pairs = append(pairs, h[0], h[1])

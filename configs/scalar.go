@@ -16,6 +16,8 @@ import (
 var (
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	plainWord    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+	userForm     = regexp.MustCompile(`^[^/+#\x00]{1,128}$`)
+	topicForm    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 	nameForm     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	numberForm   = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
 	limitsForm   = regexp.MustCompile(`^([+-]?[0-9]+(?:\.[0-9]+)?)?\s*\.\.\s*([+-]?[0-9]+(?:\.[0-9]+)?)?$`)
@@ -35,7 +37,7 @@ func (r *reader) scalar(v value, want, example string) (string, bool) {
 		return "", false
 	}
 	if v.node.Style&yaml.TaggedStyle != 0 {
-		r.fault(v, "leave it out", "tags such as !!int are not known here")
+		r.fault(v, "leave the word with the ! out", "has a tag, which is not known here")
 		return "", false
 	}
 	return v.node.Value, true
@@ -51,8 +53,18 @@ func (r *reader) unquoted(v value, want, example string) (string, bool) {
 	return strings.TrimSpace(raw), ok
 }
 
-// shown quotes a raw text for a fault, cut when it is long.
+// shown quotes a raw text for a fault: cut when it is long, and without what stands before an @, where addresses keep
+// user and password.
 func shown(raw string) string {
+	if at := strings.LastIndexByte(raw, '@'); at >= 0 {
+		scheme, _, found := strings.Cut(raw[:at], "://")
+		if found {
+			scheme += "://"
+		} else {
+			scheme = ""
+		}
+		raw = scheme + hidden + raw[at:]
+	}
 	if runes := []rune(raw); len(runes) > 40 {
 		raw = string(runes[:40]) + "…"
 	}
@@ -61,29 +73,31 @@ func shown(raw string) string {
 
 // form is what a text must look like.
 type form struct {
-	want    string                   // "a host with a port"
-	example string                   //
-	pattern string                   // regular expression, for editors too; "": any
-	norm    func(*string) error      // checks further and brings into one form; nil: nothing
-	words   []string                 // all that is allowed; nil: anything
-	note    func(word string) string // a better hint for a wrong word; nil: the nearest word
+	want    string              // "a host with a port"
+	example string              //
+	pattern *regexp.Regexp      // for editors too; nil: any
+	norm    func(*string) error // checks further and brings into one form; nil: nothing
+	words   []string            // all that is allowed; nil: anything
 }
 
-// text is a string, with variables and files resolved.
-func text[T ~string](dst *T, f form) kind {
-	var pattern *regexp.Regexp
+// schema is what editors are told of it. A number is a text, too.
+func (f form) schema() map[string]any {
 	schema := map[string]any{"type": []string{"string", "number", "boolean"}}
-	if f.pattern != "" {
-		pattern = regexp.MustCompile(f.pattern)
-		schema = map[string]any{"anyOf": []any{map[string]any{"type": "string", "pattern": f.pattern}, variable()}}
-	}
-	if f.words != nil {
+	switch {
+	case f.words != nil:
 		schema = map[string]any{"anyOf": []any{map[string]any{"enum": f.words}, variable()}}
+	case f.pattern != nil:
+		schema = map[string]any{"anyOf": []any{map[string]any{"type": []string{"string", "number", "boolean"}, "pattern": f.pattern.String()}, variable()}}
 	}
 	if f.example != "" {
 		schema["examples"] = []string{f.example}
 	}
-	return kind{schema: schema, read: func(r *reader, v value) {
+	return schema
+}
+
+// text is a string, with variables and files resolved.
+func text[T ~string](dst *T, f form) kind {
+	return kind{schema: f.schema, read: func(r *reader, v value) {
 		raw, ok := r.scalar(v, f.want, f.example)
 		if !ok {
 			return
@@ -103,7 +117,7 @@ func text[T ~string](dst *T, f form) kind {
 		case f.words != nil && !slices.Contains(f.words, s):
 			r.fault(v, meant(raw, f.words), "%s is not %s", shown(raw), f.want)
 			return
-		case pattern != nil && !pattern.MatchString(s):
+		case f.pattern != nil && !f.pattern.MatchString(s):
 			r.fault(v, hint, "%s is not %s", shown(raw), f.want)
 			return
 		}
@@ -124,7 +138,7 @@ func variable() map[string]any {
 
 // secret is a text that is never shown.
 func secret(dst *Secret) kind {
-	return kind{schema: map[string]any{"type": "string"}, read: func(r *reader, v value) {
+	return kind{schema: func() map[string]any { return map[string]any{"type": "string"} }, read: func(r *reader, v value) {
 		raw, ok := r.scalar(v, "a secret", `"${NAME}" or file:/path`)
 		if !ok {
 			return
@@ -141,9 +155,9 @@ func secret(dst *Secret) kind {
 	}}
 }
 
-// flag is true or false.
-func flag(dst *bool) kind {
-	return kind{schema: map[string]any{"enum": []any{true, false, "on", "off"}}, read: func(r *reader, v value) {
+// yesNo is true or false.
+func yesNo(dst *bool) kind {
+	return kind{schema: func() map[string]any { return map[string]any{"enum": []any{true, false, "on", "off"}} }, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "true or false", "")
 		if !ok {
 			return
@@ -168,7 +182,9 @@ func parseNumber(raw string) (float64, bool) {
 
 // number is a decimal number within limits, both included.
 func number(dst *float64, low, high float64) kind {
-	schema := map[string]any{"type": "number", "minimum": low, "maximum": high}
+	schema := func() map[string]any {
+		return map[string]any{"type": "number", "minimum": low, "maximum": high}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a number", "4.5")
 		if !ok {
@@ -188,7 +204,9 @@ func number(dst *float64, low, high float64) kind {
 
 // integer is a whole number within limits, both included.
 func integer(dst *int, low, high int) kind {
-	schema := map[string]any{"type": "integer", "minimum": low, "maximum": high}
+	schema := func() map[string]any {
+		return map[string]any{"type": "integer", "minimum": low, "maximum": high}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a whole number", strconv.Itoa(low))
 		if !ok {
@@ -208,7 +226,9 @@ func integer(dst *int, low, high int) kind {
 
 // setpoint is what an output can be set to.
 func setpoint(dst *float64) kind {
-	schema := map[string]any{"anyOf": []any{map[string]any{"enum": []any{"on", "off", true, false}}, map[string]any{"type": "number"}}}
+	schema := func() map[string]any {
+		return map[string]any{"anyOf": []any{map[string]any{"enum": []any{"on", "off", true, false}}, map[string]any{"type": "number"}}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "on, off or a number", "off")
 		if !ok {
@@ -232,7 +252,9 @@ func parseSetpoint(raw string) (float64, bool) {
 
 // span is a duration with units, within limits, both included.
 func span(dst *time.Duration, low, high time.Duration) kind {
-	schema := map[string]any{"type": "string", "pattern": spanForm.String(), "examples": []string{"30s", "10m", "2h", "7d"}}
+	schema := func() map[string]any {
+		return map[string]any{"type": "string", "pattern": spanForm.String(), "examples": []string{"30s", "10m", "2h", "7d"}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a time with its unit", "30s, 10m, 2h or 7d")
 		if !ok {
@@ -305,7 +327,9 @@ func spanText(d time.Duration) string {
 
 // size is a number of bytes with its unit.
 func size(dst *int64, low, high int64) kind {
-	schema := map[string]any{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?\s*[KMGT]iB$`, "examples": []string{"64MiB", "2GiB"}}
+	schema := func() map[string]any {
+		return map[string]any{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?\s*[KMGT]iB$`, "examples": []string{"64MiB", "2GiB"}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a size with its unit", "64MiB or 2GiB")
 		if !ok {
@@ -357,7 +381,9 @@ func sizeText(n int64) string {
 
 // timeOfDay is an hour and a minute; 24:00 is the end of the day.
 func timeOfDay(dst *time.Duration) kind {
-	schema := map[string]any{"type": "string", "pattern": timeForm.String(), "examples": []string{"06:00", "24:00"}}
+	schema := func() map[string]any {
+		return map[string]any{"type": "string", "pattern": timeForm.String(), "examples": []string{"06:00", "24:00"}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a time of day", `"06:00"`)
 		if !ok {
@@ -376,7 +402,9 @@ func timeOfDay(dst *time.Duration) kind {
 
 // limits is a range of numbers, open on at most one side.
 func limits(dst *Limits) kind {
-	schema := map[string]any{"type": "string", "pattern": limitsForm.String(), "examples": []string{"22..26", "..26", "22.."}}
+	schema := func() map[string]any {
+		return map[string]any{"type": "string", "pattern": limitsForm.String(), "examples": []string{"22..26", "..26", "22.."}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		raw, ok := r.unquoted(v, "a range", "22..26, ..26 or 22..")
 		if !ok {
@@ -421,7 +449,9 @@ func parseLimits(raw string) (Limits, string) {
 
 // action is output=value.
 func action(dst *Action) kind {
-	schema := map[string]any{"type": "string", "pattern": `^[A-Za-z0-9_-]{1,64}=\S+$`, "examples": []string{"exhaust-fan=on"}}
+	schema := func() map[string]any {
+		return map[string]any{"type": "string", "pattern": `^[A-Za-z0-9_-]{1,64}=\S+$`, "examples": []string{"exhaust-fan=on"}}
+	}
 	return kind{schema: schema, read: func(r *reader, v value) {
 		dst.Pos = v.Pos
 		raw, ok := r.unquoted(v, "an output and its value", "exhaust-fan=on")

@@ -15,8 +15,6 @@ const (
 	day      = 24 * time.Hour
 	maxUnit  = 247
 	sizeUnit = 1 << 20
-
-	namePattern = `^[A-Za-z0-9_-]{1,64}$`
 )
 
 // root is the whole file.
@@ -25,13 +23,13 @@ func root(c *Config) []field {
 		{"gateway", object(&c.Gateway.Pos, "gateway: {id: gh-riga-01, …}", gatewayFields(&c.Gateway)), required, "the box itself: id, facilityId, timezone, mode"},
 		{"uplink", object(&c.Uplink.Pos, "brokers: [host:9092]", uplinkFields(&c.Uplink)), optional, "the way to the platform's Kafka; without brokers there is none"},
 		{"buffer", object(&c.Buffer.Pos, "maxSize: 2GiB", bufferFields(&c.Buffer)), optional, "the budget of the durable queue"},
-		{"buses", list(&c.Buses, "name", "{name: north, modbus: \"tcp://10.0.0.20:502\"}", func(b *Bus) kind {
+		{"buses", list(&c.Buses, "name", "- {name: north, modbus: \"tcp://10.0.0.20:502\"}", func(b *Bus) kind {
 			return object(&b.Pos, "{name: north, modbus: \"tcp://10.0.0.20:502\"}", busFields(b))
 		}), optional, "the connections to devices"},
-		{"devices", list(&c.Devices, "id", "{id: veg1-climate, profile: xy-md02, bus: north, unit: 1, zone: veg-1}", func(d *Device) kind {
+		{"devices", list(&c.Devices, "id", "- {id: veg1-climate, profile: xy-md02, bus: north, unit: 1, zone: veg-1}", func(d *Device) kind {
 			return object(&d.Pos, "{id: veg1-climate, profile: xy-md02, bus: north, unit: 1, zone: veg-1}", deviceFields(d))
 		}), optional, "what is connected to the buses"},
-		{"zones", list(&c.Zones, "name", "{name: veg-1, ranges: {temperature: {day: 22..26}}}", func(z *Zone) kind {
+		{"zones", list(&c.Zones, "name", "- {name: veg-1, ranges: {temperature: {day: 22..26}}}", func(z *Zone) kind {
 			return object(&z.Pos, "{name: veg-1, ranges: {temperature: {day: 22..26}}}", zoneFields(z))
 		}), optional, "places with one climate each, and what it may be"},
 	}
@@ -64,7 +62,7 @@ func uplinkFields(u *Uplink) []field {
 
 func tlsFields(t *TLS) []field {
 	return []field{
-		{"enabled", flag(&t.Enabled), optional, "false only in a network that nobody else can reach"},
+		{"enabled", yesNo(&t.Enabled), optional, "false only in a network that nobody else can reach"},
 		{"ca", text(&t.CA, pemFile()), optional, "file of the authorities to trust, PEM; default the system's"},
 		{"cert", text(&t.Cert, pemFile()), optional, "file of our certificate, PEM"},
 		{"key", text(&t.Key, pemFile()), optional, "file of our certificate's key, PEM"},
@@ -97,7 +95,7 @@ func busFields(b *Bus) []field {
 		{"timeout", span(&b.Timeout, 10*time.Millisecond, time.Minute), optional, "how long a Modbus device may take to answer"},
 		{"username", text(&b.Username, form{want: "a user's name", example: "glasshouse"}), optional, "as the broker knows it"},
 		{"password", secret(&b.Password), optional, `"${NAME}" or file:/path`},
-		{"clientId", text(&b.ClientID, form{want: "1 to 64 letters, digits, _ and -", example: "glasshouse-gh-riga-01", pattern: namePattern}), optional, "our session at the broker; default glasshouse-<gateway id>"},
+		{"clientId", text(&b.ClientID, form{want: "1 to 64 letters, digits, _ and -", example: "glasshouse-gh-riga-01", pattern: nameForm}), optional, "our session at the broker; default glasshouse-<gateway id>"},
 		{"tls", object(&b.TLS.Pos, "{ca: /etc/glasshouse/ca.pem}", tlsFields(&b.TLS)), optional, "of mqtts"},
 	}
 }
@@ -105,10 +103,10 @@ func busFields(b *Bus) []field {
 func deviceFields(d *Device) []field {
 	return []field{
 		{"id", text(&d.ID, nameOf("veg1-climate")), required, "names the device here and on the platform: 1 to 64 letters, digits, _ and -"},
-		{"profile", text(&d.Profile, form{want: "a device type", example: "xy-md02", pattern: namePattern}), required, "the device's type; glasshouse check lists them"},
+		{"profile", text(&d.Profile, form{want: "a device type", example: "xy-md02", pattern: nameForm}), required, "the device's type, such as xy-md02"},
 		{"bus", text(&d.Bus, nameOf("north")), required, "the bus it is on"},
 		{"unit", integer(&d.Unit, 1, maxUnit), optional, "its Modbus address, 1 to 247"},
-		{"user", text(&d.User, form{want: "a user without / + #", example: "7f0c…", pattern: `^[^/+#\x00]{1,128}$`}), optional, "MQTT: the user in users/{user}/devices/{id}; default any"},
+		{"user", text(&d.User, form{want: "a user without / + #", example: "7f0c…", pattern: userForm}), optional, "MQTT: the user in users/{user}/devices/{id}; default any"},
 		{"zone", text(&d.Zone, nameOf("veg-1")), optional, "where it is"},
 		{"offline", span(&d.Offline, time.Second, 30*day), optional, "silence after which it counts as offline"},
 		{"every", span(&d.Every, 10*time.Millisecond, time.Hour), optional, "how often it is read; default the bus'"},
@@ -142,7 +140,7 @@ func outputFields(o *Output) []field {
 		{"name", text(&o.Name, nameOf("exhaust-fan")), required, "what ranges and people call it"},
 		{"zone", text(&o.Zone, nameOf("veg-1")), optional, "where it is; default the device's zone"},
 		{"safe", setpoint(&o.Safe), required, "on, off or a number: what does no harm when nobody decides"},
-		{"hold", flag(&o.Hold), optional, "true: stays as it is when the gateway stops, instead of going to safe"},
+		{"hold", yesNo(&o.Hold), optional, "true: stays as it is when the gateway stops, instead of going to safe"},
 		{"minOn", span(&o.MinOn, 0, day), optional, "shortest time on"},
 		{"minOff", span(&o.MinOff, 0, day), optional, "shortest time off"},
 		{"maxRun", span(&o.MaxRun, time.Second, 30*day), optional, "longest time on at a stretch"},
@@ -160,11 +158,26 @@ func zoneFields(z *Zone) []field {
 			{"from", timeOfDay(&z.Day.From), required, `when day begins, such as "06:00"`},
 			{"to", timeOfDay(&z.Day.To), required, `when night begins, such as "24:00"`},
 		}), optional, "when ranges' day is in force; default always"},
-		{"ranges", keyed(&z.Ranges, "{temperature: {day: 22..26}}", quantityNames(), func(quantity string, g *Range) kind {
-			*g = Range{Quantity: quantity, Day: Open(), Night: Open(), Within: 10 * time.Minute, Loss: 2 * time.Minute}
-			return object(&g.Pos, "{day: 22..26}", rangeFields(g))
-		}), optional, "what the climate may be, by quantity"},
+		{"ranges", ranges(&z.Ranges), optional, "what the climate may be, by quantity"},
 	}
+}
+
+// ranges are by quantity; editors are told its unit.
+func ranges(dst *[]Range) kind {
+	k := keyed(dst, "{temperature: {day: 22..26}}", quantityNames(), func(quantity string, g *Range) kind {
+		*g = Range{Quantity: quantity, Day: Open(), Night: Open(), Within: 10 * time.Minute, Loss: 2 * time.Minute}
+		return object(&g.Pos, "{day: 22..26}", rangeFields(g))
+	})
+	k.schema = func() map[string]any {
+		properties := map[string]any{}
+		for _, q := range Quantities() {
+			described := objectSchema(rangeFields(&Range{}))
+			described["description"] = fmt.Sprintf("in %s; %s..%s is possible at all", q.Unit, number64(q.Min), number64(q.Max))
+			properties[q.Name] = described
+		}
+		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	}
+	return k
 }
 
 func rangeFields(g *Range) []field {
@@ -190,7 +203,7 @@ func topics(dst *map[string]string) kind {
 	var all []renamed
 	k := keyed(&all, "{device.telemetry.v1: telemetry}", topicNames(), func(from string, to *renamed) kind {
 		to.from = from
-		return text(&to.to, form{want: "a topic's name", example: "device.telemetry.v1", pattern: `^[A-Za-z0-9._-]{1,249}$`})
+		return text(&to.to, form{want: "a topic's name", example: "device.telemetry.v1", pattern: topicForm})
 	})
 	read := k.read
 	k.read = func(r *reader, v value) {
@@ -216,7 +229,7 @@ func stages() []string {
 }
 
 func nameOf(example string) form {
-	return form{want: "a name of 1 to 64 letters, digits, _ and -", example: example, pattern: namePattern}
+	return form{want: "a name of 1 to 64 letters, digits, _ and -", example: example, pattern: nameForm}
 }
 
 func oneOf(want string, words ...string) form { return form{want: want, words: words} }
