@@ -118,9 +118,10 @@ func (b *Bus) wrote(w Write, err error) {
 func (b *Bus) poll(ctx context.Context, r *request) {
 	began := time.Now()
 	b.mu.Lock()
-	late := b.plan.start(r, began)
-	b.counts.late += late
-	r.unit.counts.late += late
+	if late := b.plan.start(r, began); !b.back.active() { // else it was the bus' absence that made it late
+		b.counts.late += late
+		r.unit.counts.late += late
+	}
 	b.mu.Unlock()
 	rs := b.readings[:0]
 	err := b.limited(ctx, b.options.ReadTimeout, "reading", r.Unit, func(ctx context.Context) (err error) {

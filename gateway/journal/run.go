@@ -70,7 +70,9 @@ func (j *Journal) commit(b *batch) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			j.log.Error("the store panicked in a commit; please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if degraded, _ := j.Degraded(); !degraded { // once, not at each try
+				j.log.Error("the store panicked in a commit; please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			}
 			err = fmt.Errorf("the store panicked: %v", p)
 		}
 	}()
