@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // TestNumbersAsJavaScriptWritesThem compares with encoding/json, which follows ECMAScript, over random bits and what is known
@@ -54,6 +55,9 @@ func FuzzString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := appendString([]byte("x"), s)
+		if !utf8.Valid(got) {
+			t.Fatalf("%q became %q, which is no UTF-8", s, got)
+		}
 		var back string
 		if err := json.Unmarshal(got[1:], &back); err != nil {
 			t.Fatalf("%q became %s: %v", s, got, err)
