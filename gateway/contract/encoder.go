@@ -108,7 +108,7 @@ type Stamp struct {
 	EventID         string        // uuid; a new one for each event (NewID), the same when it is written again
 	CorrelationID   string        // uuid; what a command causes repeats the command's. "": the alert's id, else EventID
 	At              time.Time     // when it was decided
-	ClockCorrection time.Duration // by how much the clock was wrong when At was made, if it was set since; 0: it was right
+	ClockCorrection time.Duration // what makes At right, added to it, if the clock was set since; 0: it was right
 }
 
 // begin starts a record of an event with a stamp, with its headers and, in the hub's envelope, its body up to the payload's
