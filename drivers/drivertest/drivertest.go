@@ -14,7 +14,7 @@ import (
 
 // Rig is a driver's peer and a way to make drivers for it. A function that is nil leaves out what needs it.
 type Rig struct {
-	// New makes a driver for the peer. Its own timeouts are long (30 s or more): the suite ends calls by their context.
+	// New makes a driver for the peer. Its own timeouts are long (a minute or more): the suite ends calls by their context.
 	New func(t *testing.T) drivers.Driver
 	// Start brings the peer up, or back after Stop, Stall or Hang. It returns when the peer can be reached.
 	Start func(t *testing.T)
@@ -77,6 +77,7 @@ func Run(t *testing.T, h Harness) {
 		{"refused", refused},
 		{"peer away and back", awayAndBack},
 		{"peer lost and back", lostAndBack},
+		{"peer lost during a call", lostDuringCall},
 		{"deadline", deadline},
 		{"deadline while connecting", deadlineConnecting},
 		{"cancelled", cancelled},

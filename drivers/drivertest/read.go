@@ -163,6 +163,27 @@ func lostAndBack(t *testing.T, r Rig) {
 	})
 }
 
+// lostDuringCall: a call does not wait for its deadline when its connection has gone.
+func lostDuringCall(t *testing.T, r Rig) {
+	need(t, r.Stall != nil, "peer that can be silent")
+	started(t, r, func(d drivers.Driver) {
+		ready(t, r, d)
+		r.Stall(t)
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			time.Sleep(brief / 4)
+			r.Stop(t)
+		}()
+		inTime(t, "a call whose connection has gone", func() {
+			if got, err := call(t.Context(), r, d); !errors.Is(err, drivers.ErrBus) || len(got) != 0 {
+				t.Errorf("the connection has gone, and %v, %v", got, err)
+			}
+		})
+		<-stopped
+	})
+}
+
 // away waits for ErrBus: a connection that was just lost may first have to be noticed.
 func away(t *testing.T, r Rig, d drivers.Driver) {
 	t.Helper()

@@ -27,7 +27,7 @@ func greenhouse(t *testing.T) (*slave.Slave, Config) {
 	s.SetHolding(3, 100, high, low, 0b0000_0100, 0, 0xFFFB)
 	s.SetDiscrete(3, 7, true)
 	return s, Config{
-		Name: "north", Endpoint: "tcp://" + s.Addr(), Timeout: 30 * time.Second,
+		Name: "north", Endpoint: "tcp://" + s.Addr(), Timeout: time.Minute,
 		Units: []Unit{
 			{ID: "climate", Address: 1, Points: []Point{
 				{ID: "climate.temperature", Table: Input, Address: 1, Type: S16, Scale: 0.1, Min: -40, Max: 80},

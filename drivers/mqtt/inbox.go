@@ -252,12 +252,15 @@ func (d *Driver) sendAcks() {
 	}
 }
 
-// hungUp forgets what can no longer be acknowledged.
+// hungUp forgets what can no longer be acknowledged or confirmed.
 func (d *Driver) hungUp(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.downs++
 	d.pending, d.due, d.refusing = nil, nil, false
+	if d.waiter != nil {
+		d.waiter.giveUp(errGone)
+	}
 	if d.state.Connected || d.state.Since.IsZero() {
 		d.state.Since = now
 	}

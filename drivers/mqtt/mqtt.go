@@ -21,6 +21,7 @@ import (
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session"
 
 	"gacp-erp.internal/glasshouse/drivers"
 )
@@ -75,7 +76,12 @@ type waiter struct {
 	point drivers.PointID
 	value float64
 	shown chan struct{}
+	// giveUp ends the write: the library would wait for the broker's answer for long after the connection has gone.
+	giveUp context.CancelCauseFunc
 }
+
+// errGone is why a write was given up that may or may not have reached its device.
+var errGone = errors.New("the connection to the broker has gone, and whether the device has the command is not known")
 
 // New checks the configuration, all faults joined, and does no I/O. The first Ready, Drain or Write starts connecting,
 // which is retried until Close.
@@ -127,14 +133,16 @@ func (d *Driver) Write(ctx context.Context, p drivers.PointID, v float64) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.WriteTimeout)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	go func() { // Close ends a write in progress
 		select {
 		case <-d.closing:
-			cancel()
+			giveUp(errGone)
 		case <-ctx.Done():
 		}
 	}()
-	w := &waiter{point: p, value: v, shown: make(chan struct{})}
+	w := &waiter{point: p, value: v, shown: make(chan struct{}), giveUp: giveUp}
 	d.mu.Lock()
 	manager, connected := d.manager, d.state.Connected
 	d.waiter = w
@@ -150,18 +158,22 @@ func (d *Driver) Write(ctx context.Context, p drivers.PointID, v float64) error 
 	expiry := uint32(max(1, d.config.WriteTimeout/time.Second))
 	_, err := manager.Publish(ctx, &paho.Publish{QoS: 1, Retain: o.Retain, Topic: o.CommandTopic, Payload: []byte(payload),
 		Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
-	if err != nil {
-		if errors.Is(err, autopaho.ConnectionDownError) || errors.Is(err, paho.ErrConnectionLost) {
-			return fmt.Errorf("mqtt bus %q: writing %q: %w: %w", d.config.Name, p, err, drivers.ErrBus)
-		}
+	switch {
+	case errors.Is(context.Cause(ctx), errGone), errors.Is(err, autopaho.ConnectionDownError), errors.Is(err, paho.ErrConnectionLost),
+		errors.Is(err, session.ErrNoConnection):
+		return fmt.Errorf("mqtt bus %q: writing %q: %w: %w", d.config.Name, p, errGone, drivers.ErrBus)
+	case err != nil:
 		return fmt.Errorf("mqtt bus %q: writing %q: %w: %w", d.config.Name, p, err, drivers.ErrNotConfirmed)
 	}
 	select {
 	case <-w.shown:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("mqtt bus %q: %s did not show %s on %s: %w", d.config.Name, p, payload, o.StateTopic, drivers.ErrNotConfirmed)
 	}
+	if errors.Is(context.Cause(ctx), errGone) {
+		return fmt.Errorf("mqtt bus %q: writing %q: %w: %w", d.config.Name, p, errGone, drivers.ErrBus)
+	}
+	return fmt.Errorf("mqtt bus %q: %s did not show %s on %s: %w", d.config.Name, p, payload, o.StateTopic, drivers.ErrNotConfirmed)
 }
 
 // State is the connection now.
