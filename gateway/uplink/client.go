@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,7 +35,7 @@ func (u *Uplink) prepare() error {
 		kgo.RetryBackoffFn(backoff),
 		kgo.RequestRetries(1),
 		kgo.RetryTimeout(u.pace.request),
-		kgo.MetadataMinAge(time.Second), // a new leader is found in a second
+		kgo.MetadataMinAge(u.pace.refresh),
 
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // Java's murmur2
@@ -125,10 +127,31 @@ type link struct {
 	client *kgo.Client
 	taken  atomic.Int64 // records that lie ready in their partitions, see attempt.start
 	tried  bool         // it has carried a record
+	login  atomic.Bool  // a connection broke in the middle of the log-in
 }
 
 // OnProduceRecordPartitioned counts what lies ready. The client calls it before Produce returns once it knows the topic.
 func (l *link) OnProduceRecordPartitioned(*kgo.Record, int32) { l.taken.Add(1) }
+
+// OnBrokerE2E notices connections that break during the log-in: that is how some brokers refuse a password.
+func (l *link) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	if err := e.Err(); key == int16(kmsg.SASLAuthenticate) && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		l.login.Store(true)
+	}
+}
+
+var (
+	_ kgo.HookProduceRecordPartitioned = (*link)(nil)
+	_ kgo.HookBrokerE2E                = (*link)(nil)
+)
+
+// loginError is a connection that broke during the log-in.
+type loginError struct{ err error }
+
+func (e *loginError) Error() string {
+	return "the connection broke during the log-in: " + e.err.Error()
+}
+func (e *loginError) Unwrap() error { return e.err }
 
 // open makes a client; no I/O.
 func (u *Uplink) open() (*link, error) {
@@ -150,6 +173,9 @@ func (u *Uplink) ask(ctx context.Context, topic string) (*link, error) {
 	}
 	if err := l.ask(ctx, u.pace, topic); err != nil {
 		l.client.Close()
+		if l.login.Load() {
+			err = &loginError{err}
+		}
 		return nil, err
 	}
 	return l, nil
@@ -209,5 +235,11 @@ func (l libraryLog) Log(_ kgo.LogLevel, text string, pairs ...any) {
 	l.log.Debug("kafka client: "+text, pairs...)
 }
 
-// errStuck is returned when a client was given up because it got no answer although Kafka answers.
-var errStuck = errors.New("no acknowledgement came although Kafka answers; the records are sent again over a new connection")
+var (
+	// errSlow is told while an acknowledgement is overdue.
+	errSlow = errors.New("Kafka answers, but has not acknowledged what was sent; still waiting")
+	// errStuck is returned when a client was given up because it got no acknowledgement although Kafka answers others.
+	errStuck = errors.New("Kafka answers, but has never acknowledged what was sent; sending it again over a new connection")
+	// errLeft is returned when a client did not end in time.
+	errLeft = errors.New("the Kafka client did not end")
+)

@@ -83,6 +83,9 @@ func (o Options) classify(err error, topic string) verdict {
 		}
 		return verdict{retry, false, fmt.Sprintf("topic %s: Kafka answers %s; trying again", topic, code.Message)}
 	}
+	if _, ok := errors.AsType[*loginError](err); ok {
+		return verdict{blocked, true, o.fill("the broker closes the connection during the log-in of {user} by {mechanism}: user name or password are most likely wrong; correct uplink.sasl in the configuration", topic)}
+	}
 	if v, ok := o.classifyTLS(err); ok {
 		return v
 	}
@@ -120,10 +123,12 @@ func (o Options) classifyTLS(err error) (verdict, bool) {
 	}
 	if e, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
 		// Perhaps only a broker that is just stopping; so it is tried as often as any broken connection.
-		if o.TLS == nil {
-			return verdict{retry, true, "the broker closes the connection at once: if it wants TLS or a log-in, set uplink.tls or uplink.sasl in the configuration (" + e.Unwrap().Error() + ")"}, true
+		wants := "TLS or a log-in, set uplink.tls or uplink.sasl"
+		if o.TLS != nil {
+			wants = "a log-in, set uplink.sasl"
 		}
-		return verdict{retry, true, "the broker closes the connection at once: if it wants a log-in, set uplink.sasl in the configuration (" + e.Unwrap().Error() + ")"}, true
+		return verdict{retry, true, fmt.Sprintf("the broker (%s) closes the connection at once: if it wants %s in the configuration (%v)",
+			strings.Join(o.Brokers, ", "), wants, e.Unwrap())}, true
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
 		return wrap("the broker's certificate is for another name: %v; correct uplink.brokers or set uplink.tls.serverName", e)
@@ -149,6 +154,11 @@ func (o Options) classifyNet(err error, topic string) verdict {
 		return verdict{retry, true, fmt.Sprintf(format, args...)}
 	}
 	brokers := strings.Join(o.Brokers, ", ")
+	for _, ours := range []error{errStuck, errSlow, kgo.ErrClientClosed, kgo.ErrRecordRetries} {
+		if errors.Is(err, ours) {
+			return verdict{retry, false, fmt.Sprintf("topic %s: %v", topic, ours)}
+		}
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return away("the name %s of a broker cannot be resolved: look at uplink.brokers and this box's name servers (%v)", e.Name, e)
 	}
@@ -161,8 +171,6 @@ func (o Options) classifyNet(err error, topic string) verdict {
 		return away("no broker of %s answers in time: %v", brokers, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return away("the connection to Kafka (%s) broke: %v", brokers, err)
-	case errors.Is(err, errStuck), errors.Is(err, kgo.ErrClientClosed):
-		return verdict{retry, false, fmt.Sprintf("topic %s: %v", topic, err)}
 	}
 	return away("Kafka (%s): %v", brokers, err)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gacp-erp.internal/glasshouse/buffer"
 )
@@ -259,6 +260,7 @@ func run(t testing.TB, o Options, hurry func(*pace)) *running {
 func quick(p *pace) {
 	p.retry = [2]time.Duration{20 * time.Millisecond, 100 * time.Millisecond}
 	p.blocked = [2]time.Duration{20 * time.Millisecond, 100 * time.Millisecond}
+	p.refresh = 20 * time.Millisecond
 	p.probe = [2]time.Duration{100 * time.Millisecond, 200 * time.Millisecond}
 }
 
@@ -461,4 +463,44 @@ func dialTo(address string) func(context.Context, string, string) (net.Conn, err
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
+}
+
+func portOf(t testing.TB, address string) int {
+	t.Helper()
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Port
+}
+
+// idsOf reads the event ids of a produce request.
+func idsOf(t testing.TB, r *kmsg.ProduceRequest) []string {
+	t.Helper()
+	decompress := kgo.DefaultDecompressor()
+	var ids []string
+	for _, topic := range r.Topics {
+		for _, p := range topic.Partitions {
+			var batch kmsg.RecordBatch
+			if err := batch.ReadFrom(p.Records); err != nil {
+				t.Error(err)
+				return nil
+			}
+			raw := batch.Records
+			if codec := kgo.CompressionCodecType(batch.Attributes & 7); codec != kgo.CodecNone {
+				var err error
+				if raw, err = decompress.Decompress(raw, codec); err != nil {
+					t.Error(err)
+					return nil
+				}
+			}
+			for i := 0; i+9 < len(raw); i++ {
+				if string(raw[i:i+8]) == "event-id" {
+					n := int(raw[i+8]) / 2 // a short varint
+					ids = append(ids, string(raw[i+9:i+9+n]))
+				}
+			}
+		}
+	}
+	return ids
 }

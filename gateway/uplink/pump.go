@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gacp-erp.internal/glasshouse/buffer"
 )
 
 // pump carries one lane. All its fields but state belong to the goroutine of run.
@@ -16,18 +18,18 @@ type pump struct {
 	wake  <-chan struct{}
 
 	link     *link // nil: not connected
-	now      *window
-	next     *window // read while now is under way; empty otherwise
-	after    uint64  // what has been read from the buffer
-	budget   int     // bytes of one try
-	few      int     // records of one try while a poisoned one is looked for; 0: no limit
+	window   window
+	next     []buffer.Entry // read while the window is under way
+	after    uint64         // what has been read from the buffer
+	budget   int            // bytes of one try
+	few      int            // records of one try while a poisoned one is looked for; 0: no limit
 	chosen   []int
 	failures int // in a row
 	state    state
 }
 
 func newPump(u *Uplink, lane Lane) *pump {
-	p := &pump{u: u, lane: lane, now: new(window), next: new(window)}
+	p := &pump{u: u, lane: lane}
 	p.state.lane = lane
 	return p
 }
@@ -71,25 +73,31 @@ func (p *pump) step(hard context.Context) error {
 		p.link = l
 		p.u.reached(p)
 	}
-	if len(p.now.entries) == 0 {
-		if err := p.read(p.now); err != nil {
+	if p.window.done() {
+		if err := p.read(); err != nil {
 			return err
 		}
+		if len(p.next) == 0 {
+			return errIdle
+		}
+		p.window.load(p.next, p.u, p.lane.Topic, p.epoch)
+		p.next = nil
 	}
 	return p.send(hard)
 }
 
-// read fills a window with what waits behind the last one. errIdle: nothing does.
-func (p *pump) read(w *window) error {
+// read fetches what waits behind the window, if that is not there already.
+func (p *pump) read() error {
+	if len(p.next) > 0 {
+		return nil
+	}
 	entries, err := p.u.o.Source.Peek(p.lane.Name, p.after, p.budget)
 	if err != nil {
 		return &readError{err}
 	}
-	if len(entries) == 0 {
-		return errIdle
+	if n := len(entries); n > 0 {
+		p.next, p.after = entries, entries[n-1].Sequence
 	}
-	w.load(entries, p.u, p.lane.Topic, p.epoch)
-	p.after = w.last()
 	return nil
 }
 
@@ -107,27 +115,24 @@ func (p *pump) send(hard context.Context) error {
 		count = 1
 	}
 	var bytes int
-	p.chosen, bytes = p.now.choose(p.chosen, p.budget, count)
+	p.chosen, bytes = p.window.choose(p.chosen, p.budget, count)
 	for _, i := range p.chosen {
-		if p.now.tried[i] {
+		if p.window.tried[i] {
 			p.state.retried.Add(1)
 		}
 	}
-	try := p.link.start(p.now, p.chosen, bytes)
+	try := p.link.start(&p.window, p.chosen, bytes)
 	p.state.under.Store(try)
-	if len(p.next.entries) == 0 && p.few == 0 {
-		// Errors come again when the window is due.
-		_ = p.read(p.next)
-	}
+	// While it is under way the next window is read. An error comes again when that is due.
+	_ = p.read()
 	err := p.await(try, hard)
 	if errors.Is(err, errLeft) {
 		return err // the client may still hold the records: leave them alone
 	}
 	failed := p.settle(try)
-	p.now.ack(p.u.o.Source, p.lane.Name)
-	if p.now.done() {
-		p.now.forget()
-		p.now, p.next = p.next, p.now
+	p.window.ack(p.u.o.Source, p.lane.Name)
+	if p.window.done() {
+		p.window.forget()
 	}
 	return errors.Join(err, failed)
 }
@@ -138,10 +143,10 @@ func (p *pump) settle(try *attempt) error {
 	var worst, bad error
 	good := 0
 	for _, i := range try.chosen {
-		err := p.now.errs[i]
+		err := p.window.errs[i]
 		switch {
 		case err == nil:
-			p.now.fates[i] = sent
+			p.window.fates[i] = sent
 			good++
 		case p.u.o.classify(err, p.lane.Topic).class == poison:
 			bad = err
@@ -170,7 +175,7 @@ func (p *pump) settle(try *attempt) error {
 // nothing runs into a timeout. A search for a poisoned record ends by growing back.
 func (p *pump) pace(try *attempt) {
 	if p.few > 0 {
-		if p.few *= 2; p.few > len(p.now.entries) {
+		if p.few *= 2; p.few > len(p.window.entries) {
 			p.few = 0
 		}
 		return
@@ -183,21 +188,26 @@ func (p *pump) pace(try *attempt) {
 	case took > 2*time.Second:
 		p.budget = max(p.budget/2, limits[0])
 	case took < time.Second/2:
-		p.budget = min(p.budget*2, limits[2])
+		p.budget = min(p.budget*2, p.most())
 	}
+}
+
+// most is the largest window of the lane, in bytes.
+func (p *pump) most() int {
+	if p.lane.Critical {
+		return p.u.pace.window[2] / 4 // these lanes are many and rarely full
+	}
+	return p.u.pace.window[2]
 }
 
 // setAside gives up one record.
 func (p *pump) setAside(i int, err error) {
-	p.now.fates[i] = rejected
+	p.window.fates[i] = rejected
 	v := p.u.o.classify(err, p.lane.Topic)
 	p.state.poisoned.Add(1)
 	p.u.log.Error("record set aside: Kafka will never take it", "lane", p.lane.Name, "topic", p.lane.Topic,
-		"sequence", p.now.entries[i].Sequence, "key", string(p.now.entries[i].Key), "error", v.words)
+		"sequence", p.window.entries[i].Sequence, "key", string(p.window.entries[i].Key), "error", v.words)
 }
-
-// errLeft is returned when a client did not end in time.
-var errLeft = errors.New("the Kafka client did not end")
 
 // await waits for the outcome of a try. While none comes it asks Kafka over a new client what is the matter, and tells it;
 // if that one is answered and this one is not for long, the new one takes over: an idempotent record that is in flight
@@ -222,17 +232,20 @@ func (p *pump) await(try *attempt, hard context.Context) error {
 		case <-timer.C:
 		}
 		fresh, err := p.probe(try, hard)
-		if err != nil {
+		switch waited := time.Since(try.began); {
+		case err != nil:
 			p.tell(err)
-		}
-		if fresh != nil {
-			if time.Since(try.began) > p.u.pace.stuck {
-				p.link.client.Close()
-				<-try.done
-				p.link = fresh
-				return errStuck
-			}
+		case fresh == nil: // the outcome is there
+		case waited > p.u.pace.stuck:
+			p.link.client.Close()
+			<-try.done
+			p.link = fresh
+			return errStuck
+		default:
 			fresh.client.Close()
+			if waited > p.u.pace.slow {
+				p.tell(errSlow)
+			}
 		}
 		pause = min(2*pause, p.u.pace.probe[1])
 	}
@@ -274,6 +287,7 @@ func (p *pump) rest(stop context.Context) bool {
 	case <-p.wake:
 	case <-stop.Done():
 	case <-timer.C:
+		p.window = window{} // the arrays of a backlog long sent
 		if err := p.link.ask(stop, p.u.pace, p.lane.Topic); err != nil && stop.Err() == nil {
 			return sleep(stop, p.trouble(err))
 		}
@@ -341,5 +355,3 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
-
-var _ kgo.HookProduceRecordPartitioned = (*link)(nil)

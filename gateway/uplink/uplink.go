@@ -96,8 +96,10 @@ type pace struct {
 	replica time.Duration // what the broker may wait for its replicas
 	retry   [2]time.Duration
 	blocked [2]time.Duration
+	refresh time.Duration // least time between the client's own looks for new leaders
 	idle    time.Duration // a lane with nothing to send asks for its topic this often
 	probe   [2]time.Duration
+	slow    time.Duration // no answer for so long although Kafka answers others: tell it
 	stuck   time.Duration // no answer for so long although Kafka answers others: a new client
 	drain   time.Duration // after Run's context ended
 	close   time.Duration // for a client to end
@@ -112,12 +114,14 @@ func usual() pace {
 		replica: 20 * time.Second,
 		retry:   [2]time.Duration{500 * time.Millisecond, 4 * time.Second},
 		blocked: [2]time.Duration{time.Second, 30 * time.Second},
+		refresh: time.Second,
 		idle:    30 * time.Second,
 		probe:   [2]time.Duration{5 * time.Second, 30 * time.Second},
+		slow:    15 * time.Second,
 		stuck:   2 * time.Minute,
 		drain:   5 * time.Second,
 		close:   2 * time.Second,
-		window:  [3]int{16 << 10, 256 << 10, 2 << 20},
+		window:  [3]int{16 << 10, 256 << 10, 4 << 20},
 	}
 }
 

@@ -72,25 +72,20 @@ func resize[T any](s []T, n int) []T {
 	return s
 }
 
-// forget drops the entries, so that an idle lane holds no memory but the arrays.
+// forget drops the entries and keeps the arrays.
 func (w *window) forget() {
-	w.entries = nil
+	w.entries, w.acked = nil, 0
 	clear(w.records)
-	clear(w.headers[:cap(w.headers)])
-	clear(w.errs)
-	w.acked = 0
+	clear(w.headers)
 }
-
-// last is the newest sequence of the window.
-func (w *window) last() uint64 { return w.entries[len(w.entries)-1].Sequence }
 
 // done says that nothing of the window waits.
 func (w *window) done() bool { return w.acked == len(w.entries) }
 
-// size is what an entry may take in a batch, in bytes, rounded up.
-func size(e *buffer.Entry) int { return len(e.Key) + len(e.Head) + len(e.Body) + 256 }
+// size is what an entry counts, in bytes; the source is expected to count likewise.
+func size(e *buffer.Entry) int { return len(e.Key) + len(e.Head) + len(e.Body) }
 
-// choose returns the oldest waiting entries, in order: at most limit bytes and count (0: any number), at least one. What may
+// choose returns the oldest waiting entries, in order: about limit bytes, at most count (0: any number) and at least one. What may
 // be too large for a batch travels alone, so that its refusal concerns nothing else.
 func (w *window) choose(dst []int, limit, count int) (chosen []int, bytes int) {
 	chosen = dst[:0]
@@ -99,12 +94,13 @@ func (w *window) choose(dst []int, limit, count int) (chosen []int, bytes int) {
 			continue
 		}
 		b := size(&w.entries[i])
-		if len(chosen) > 0 && (bytes+b > limit || b > largest*9/10) {
+		alone := b > largest*9/10
+		if len(chosen) > 0 && (bytes >= limit || alone) {
 			break
 		}
 		chosen = append(chosen, i)
 		bytes += b
-		if len(chosen) == count || b > largest*9/10 {
+		if len(chosen) == count || alone {
 			break
 		}
 	}
