@@ -126,8 +126,8 @@ func (b *Bus) missed(r *request, err error, now time.Time) (silenced []drivers.R
 	}
 	b.back.fail(now, 0)
 	if b.away == nil {
-		err = fmt.Errorf("bus %s: none of its %d units answers; look at the line and its power; the last error: %v: %w",
-			b.options.Name, len(b.plan.units), err, drivers.ErrBus)
+		err = fmt.Errorf("bus %s: none of its %d units answers; look at the line and its power; the last error: %s: %w",
+			b.options.Name, len(b.plan.units), err.Error(), drivers.ErrBus)
 		b.lose(err, now)
 	}
 	return silenced
