@@ -228,7 +228,7 @@ func TestEveryValueArrives(t *testing.T) {
 	if !c.Devices[5].Outputs[0].Hold {
 		t.Error("hold is lost")
 	}
-	if c.Uplink.SASL.Password.Reveal() != "k" || c.Buses[2].Password.Reveal() != "m" || c.Buses[1].Modbus != "rtu:///dev/ttyUSB0?baud=19200&parity=none" {
+	if c.Uplink.SASL.Password.Reveal() != "k" || c.Buses[2].Password.Reveal() != "m" || c.Buses[1].Modbus != "tcp://10.0.0.21:502" {
 		t.Errorf("buses %+v", c.Buses)
 	}
 	if c.Uplink.Topics["cultivation.environment.v1"] != "cultivation.environment.v1" {

@@ -88,8 +88,8 @@ func bufferFields(b *Buffer) []field {
 func busFields(b *Bus) []field {
 	return []field{
 		{"name", text(&b.Name, nameOf("north")), required, "what devices call it"},
-		{"modbus", text(&b.Modbus, form{want: "a Modbus address", example: "tcp://10.0.0.20:502 or rtu:///dev/ttyUSB0?baud=9600&parity=even", norm: modbusEndpoint}), optional,
-			"tcp://host:502, rtu+tcp://host:port or rtu:///dev/ttyUSB0?baud=9600&parity=even"},
+		{"modbus", text(&b.Modbus, form{want: "a Modbus address", example: "tcp://10.0.0.20:502", norm: modbusEndpoint}), optional,
+			"tcp://host:502, a device or a gateway with a line behind it"},
 		{"mqtt", text(&b.MQTT, form{want: "a broker's address", example: "mqtt://127.0.0.1:1883 or mqtts://broker:8883", norm: mqttEndpoint}), optional, "mqtt://host:1883 or mqtts://host:8883"},
 		{"every", span(&b.Every, 10*time.Millisecond, time.Hour), optional, "how often Modbus devices are read"},
 		{"timeout", span(&b.Timeout, 10*time.Millisecond, time.Minute), optional, "how long a Modbus device may take to answer"},

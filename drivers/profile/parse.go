@@ -91,6 +91,10 @@ func (p *Profile) defaults() {
 	for i := range p.Outputs {
 		o := &p.Outputs[i]
 		o.Register.defaults()
+		if o.ReadBack != nil && o.Register != nil {
+			o.ReadBack.Type = cmp.Or(o.ReadBack.Type, o.Register.Type)
+		}
+		o.ReadBack.defaults()
 		if p.Protocol == "mqtt" {
 			o.On, o.Off = cmp.Or(o.On, "ON"), cmp.Or(o.Off, "OFF")
 		}
@@ -223,11 +227,11 @@ func (c *checker) bus(p *Profile) {
 	if p.MQTT != (MQTT{}) {
 		c.fault([]string{"mqtt"}, "is for protocol mqtt")
 	}
-	if m.Gap < 0 || m.Gap > 125 {
-		c.fault([]string{"modbus", "gap"}, "%d is not 0 to 125 registers", m.Gap)
+	if m.Gap < 0 || m.Gap > 124 {
+		c.fault([]string{"modbus", "gap"}, "%d is not 0 to 124 registers", m.Gap)
 	}
-	if m.MaxRegisters < 0 || m.MaxRegisters > 2000 {
-		c.fault([]string{"modbus", "maxRegisters"}, "%d is not 0 to 2000", m.MaxRegisters)
+	if m.MaxRegisters < 0 || m.MaxRegisters > 125 {
+		c.fault([]string{"modbus", "maxRegisters"}, "%d is not 0 to 125", m.MaxRegisters)
 	}
 	c.duration([]string{"modbus", "turnAround"}, m.TurnAround)
 	c.duration([]string{"modbus", "interFrame"}, m.InterFrame)
@@ -300,17 +304,21 @@ func (c *checker) register(path []string, r *Register) {
 		if bits {
 			c.oneOf(at("type"), r.Type, "bool")
 		} else {
-			c.oneOf(at("type"), r.Type, "u16", "s16", "u32", "s32", "u64", "f32", "f64", "bool")
+			c.oneOf(at("type"), r.Type, "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "bool")
 		}
 	}
-	words := map[string]int{"u32": 2, "s32": 2, "f32": 2, "u64": 4, "f64": 4}[r.Type]
+	words := map[string]int{"u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4, "f64": 4}[r.Type]
 	if r.Address < 0 || r.Address+max(words, 1) > 1<<16 {
 		c.fault(at("address"), "%d is beyond 0 to 65535", r.Address)
 	}
 	c.oneOf(at("wordOrder"), r.WordOrder, "big", "little")
 	c.oneOf(at("byteOrder"), r.ByteOrder, "big", "little")
-	if r.Bit != nil && (*r.Bit < 0 || *r.Bit > 15 || bits || words > 0) {
-		c.fault(at("bit"), "%d must be 0 to 15, of one 16-bit register", *r.Bit)
+	switch {
+	case r.Bit == nil:
+	case bits || r.Type != "bool":
+		c.fault(at("bit"), "is for type bool in a register")
+	case *r.Bit < 0 || *r.Bit > 15:
+		c.fault(at("bit"), "%d is not 0 to 15", *r.Bit)
 	}
 	c.scale(path, r.Scale, r.Offset)
 }
@@ -337,13 +345,20 @@ func (c *checker) output(path []string, p *Profile, o *Output) {
 		c.fault(append(at("register"), "table"), "%s cannot be written", o.Register.Table)
 	}
 	c.register(at("register"), o.Register)
+	if o.ReadBack == nil {
+		return
+	}
+	c.register(at("readBack"), o.ReadBack)
+	if bits := o.ReadBack.Table == "coil" || o.ReadBack.Table == "discrete"; bits && o.Register.Type != "bool" {
+		c.fault(at("readBack"), "a %s cannot be read back from the %s table", o.Register.Type, o.ReadBack.Table)
+	}
 }
 
 // switchTopics checks an output on MQTT.
 func (c *checker) switchTopics(path []string, o *Output) {
 	at := func(key string) []string { return append(slices.Clone(path), key) }
-	if o.Register != nil {
-		c.fault(at("register"), "is for protocol modbus")
+	if o.Register != nil || o.ReadBack != nil {
+		c.fault(path, "registers are for protocol modbus")
 	}
 	if o.Analog {
 		c.fault(at("analog"), "an output on MQTT is a switch")

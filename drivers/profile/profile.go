@@ -33,10 +33,10 @@ type Profile struct {
 
 // ModbusTiming is what a unit asks of its master.
 type ModbusTiming struct {
-	Gap          int           `yaml:"gap"`          // registers or coils between two points that may be read over; 0: none
-	MaxRegisters int           `yaml:"maxRegisters"` // registers or coils in one request; 0: 125
-	TurnAround   time.Duration `yaml:"turnAround"`   // after a write, before the unit understands the next request
-	InterFrame   time.Duration `yaml:"interFrame"`   // between an answer and the next request
+	Gap          int           `yaml:"gap"`          // registers or coils between two points that a request may read over; 0: none
+	MaxRegisters int           `yaml:"maxRegisters"` // registers in one request; 0: 125. Coils: 16 times as many
+	TurnAround   time.Duration `yaml:"turnAround"`   // the longest it takes to begin an answer; 0: the bus' timeout
+	InterFrame   time.Duration `yaml:"interFrame"`   // least pause before a request to it
 	AfterConnect time.Duration `yaml:"afterConnect"` // between opening the connection and the first request
 }
 
@@ -64,14 +64,15 @@ type Point struct {
 
 // Register is where a value is in a Modbus unit.
 type Register struct {
-	Table     string  `yaml:"table"`     // input, holding, coil, discrete
-	Address   int     `yaml:"address"`   // 0..65535, as on the wire
-	Type      string  `yaml:"type"`      // u16 s16 u32 s32 u64 f32 f64 bool; coil and discrete are always bool
-	WordOrder string  `yaml:"wordOrder"` // of values of several registers: big (high word first) or little
-	ByteOrder string  `yaml:"byteOrder"` // within a register: big or little
-	Bit       *int    `yaml:"bit"`       // 0..15: this bit of a u16 is the value; nil: none
-	Scale     float64 `yaml:"scale"`
-	Offset    float64 `yaml:"offset"` // added after scaling
+	Table     string   `yaml:"table"`     // input, holding, coil, discrete
+	Address   int      `yaml:"address"`   // 0..65535, as on the wire
+	Type      string   `yaml:"type"`      // u16 s16 u32 s32 u64 s64 f32 f64 bool; coil and discrete are always bool
+	WordOrder string   `yaml:"wordOrder"` // of values of several registers: big (high word first) or little
+	ByteOrder string   `yaml:"byteOrder"` // within a register: big or little
+	Bit       *int     `yaml:"bit"`       // of a bool in a register: 0 to 15; nil: the whole register, true when it is not 0
+	Scale     float64  `yaml:"scale"`
+	Offset    float64  `yaml:"offset"`  // added after scaling
+	Invalid   []uint64 `yaml:"invalid"` // raw values by which the device says that it has none
 }
 
 // Message is where a value is in MQTT messages. The fields mean what they mean in drivers/mqtt; texts may hold {id}, the
@@ -88,7 +89,8 @@ type Message struct {
 // Output is one switch or setpoint of a device.
 type Output struct {
 	Name         string    `yaml:"name"`         // unique in the profile, points included
-	Register     *Register `yaml:"register"`     // on Modbus: written and read back at the same place
+	Register     *Register `yaml:"register"`     // on Modbus: where it is written
+	ReadBack     *Register `yaml:"readBack"`     // on Modbus: where its state is read, by table and address; nil: where it is written
 	CommandTopic string    `yaml:"commandTopic"` // on MQTT, as are all up to Retain; {id} and {zone} as in Message
 	StateTopic   string    `yaml:"stateTopic"`
 	StatePath    string    `yaml:"statePath"`
