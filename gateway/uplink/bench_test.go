@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gacp-erp.internal/glasshouse/buffer"
+	"gacp-erp.internal/glasshouse/gateway/contract"
 )
 
 // stock is a Source with many telemetry records that cost nothing to read, so that the uplink alone is measured.
@@ -107,7 +108,7 @@ func bare(b *testing.B, brokers []string, dial func(context.Context, string, str
 		var batch []*kgo.Record
 		for _, e := range s.entries[from:min(from+4000, len(s.entries))] {
 			r := &kgo.Record{Topic: "telemetry.v1", Key: e.Key, Value: e.Body}
-			for key, value := range headers(e.Head) {
+			for key, value := range contract.Headers(e.Head) {
 				r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: value})
 			}
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "epoch", Value: []byte(s.Epoch())},

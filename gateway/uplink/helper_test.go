@@ -3,9 +3,7 @@ package uplink
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gacp-erp.internal/glasshouse/buffer"
+	"gacp-erp.internal/glasshouse/gateway/contract"
 )
 
 // memory is a Source in memory. It counts what the uplink holds.
@@ -143,31 +142,13 @@ func record(key, id string, size int) buffer.Record {
 	return buffer.Record{Key: []byte(key), Head: head("event-id", id, "content-type", "application/json"), Body: append(body, `"}`...)}
 }
 
-// head encodes headers for these tests.
+// head encodes headers as they are stored.
 func head(pairs ...string) []byte {
 	var b []byte
-	for _, p := range pairs {
-		b = binary.AppendUvarint(b, uint64(len(p)))
-		b = append(b, p...)
+	for i := 0; i < len(pairs); i += 2 {
+		b = contract.AppendHeader(b, pairs[i], pairs[i+1])
 	}
 	return b
-}
-
-func headers(b []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		next := func() []byte {
-			n, w := binary.Uvarint(b)
-			v := b[w : w+int(n)]
-			b = b[w+int(n):]
-			return v
-		}
-		for len(b) > 0 {
-			key := next()
-			if !yield(string(key), next()) {
-				return
-			}
-		}
-	}
 }
 
 // fill adds n records of a few keys and returns their ids in order.
@@ -204,7 +185,7 @@ func (l *lines) String() string {
 // options are those of two lanes.
 func options(m *memory, brokers ...string) Options {
 	return Options{
-		Brokers: brokers, ClientID: "glasshouse-test", Source: m, Headers: headers,
+		Brokers: brokers, ClientID: "glasshouse-test", Source: m,
 		Lanes: []Lane{{"alerts", "alerts.v1", true}, {"telemetry", "telemetry.v1", false}},
 	}
 }

@@ -80,7 +80,7 @@ func (p *pump) step(hard context.Context) error {
 		if len(p.next) == 0 {
 			return errIdle
 		}
-		p.window.load(p.next, p.u, p.lane.Topic, p.epoch)
+		p.window.load(p.next, p.lane.Topic, p.epoch)
 		p.next = nil
 	}
 	return p.send(hard)

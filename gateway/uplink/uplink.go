@@ -19,7 +19,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"slices"
@@ -68,8 +67,6 @@ type Options struct {
 	ClientID string // shown in Kafka's logs and quotas
 	Source   Source
 	Lanes    []Lane
-	// Headers reads the headers that the record was stored with; epoch and sequence are added to them.
-	Headers func(head []byte) iter.Seq2[string, []byte]
 	// Dial replaces the network; nil: TCP. TLS runs over what it returns.
 	Dial func(ctx context.Context, network, host string) (net.Conn, error)
 	Log  *slog.Logger // nil: none
@@ -148,9 +145,6 @@ func (o Options) check() error {
 	faults := []error{o.checkLink()}
 	if o.Source == nil {
 		faults = append(faults, errors.New("uplink: no buffer to read from"))
-	}
-	if o.Headers == nil {
-		faults = append(faults, errors.New("uplink: nothing reads the stored headers"))
 	}
 	if len(o.Lanes) == 0 {
 		faults = append(faults, errors.New("uplink: no lane to send"))

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gacp-erp.internal/glasshouse/buffer"
+	"gacp-erp.internal/glasshouse/gateway/contract"
 )
 
 // fate is how far a record of a window has come.
@@ -35,7 +36,7 @@ type window struct {
 }
 
 // load fills the window with the entries of a lane as records for Kafka.
-func (w *window) load(entries []buffer.Entry, u *Uplink, topic string, epoch []byte) {
+func (w *window) load(entries []buffer.Entry, topic string, epoch []byte) {
 	w.entries, w.acked = entries, 0
 	n := len(entries)
 	w.records = resize(w.records, n)
@@ -49,14 +50,14 @@ func (w *window) load(entries []buffer.Entry, u *Uplink, topic string, epoch []b
 	for i := range entries {
 		e := &entries[i]
 		first := len(w.headers)
-		for key, value := range u.o.Headers(e.Head) {
+		for key, value := range contract.Headers(e.Head) {
 			w.headers = append(w.headers, kgo.RecordHeader{Key: key, Value: value})
 		}
 		digits := len(w.text)
 		w.text = strconv.AppendUint(w.text, e.Sequence, 10)
 		w.headers = append(w.headers,
-			kgo.RecordHeader{Key: "epoch", Value: epoch},
-			kgo.RecordHeader{Key: "sequence", Value: w.text[digits:len(w.text):len(w.text)]})
+			kgo.RecordHeader{Key: contract.HeaderEpoch, Value: epoch},
+			kgo.RecordHeader{Key: contract.HeaderSequence, Value: w.text[digits:len(w.text):len(w.text)]})
 		// Growing moves what comes next to another array; what is already cut out stays valid where it is.
 		w.records[i] = kgo.Record{Topic: topic, Key: e.Key, Value: e.Body, Headers: w.headers[first:len(w.headers):len(w.headers)]}
 	}
