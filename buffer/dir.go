@@ -81,7 +81,7 @@ func list(dir string) (*listing, error) {
 		switch {
 		case strings.HasSuffix(name, damagedSuffix):
 			l.damaged = append(l.damaged, name)
-		case strings.HasSuffix(name, newSuffix):
+		case strings.Contains(name, newSuffix):
 			if err := discard(path); err != nil {
 				return nil, fmt.Errorf("buffer: clear away an unfinished segment: %w", err)
 			}

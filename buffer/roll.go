@@ -32,15 +32,15 @@ func (b *Buffer) makeRoom(need int64) error {
 func (b *Buffer) startSegment() error {
 	path := filepath.Join(b.opts.Dir, segmentName(b.number+1, false))
 	fresh := path + newSuffix
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := discard(fresh); err != nil {
 		return fmt.Errorf("buffer: clear the way for a new segment: %w", err)
 	}
 	t := b.prepare(nil, nil)
 	t.state.Ranges = nil
 	aside := b.copyAside()
-	db, err := openHead(fresh, b.opts.SegmentBytes)
+	db, err := makeHead(fresh, b.opts.SegmentBytes)
 	if err != nil {
-		return errors.Join(fmt.Errorf("buffer: make a new segment: %w", err), os.Remove(fresh))
+		return errors.Join(fmt.Errorf("buffer: %w", err), discard(fresh))
 	}
 	fail := func(err error, made string) error {
 		return errors.Join(fmt.Errorf("buffer: make the new segment %s: %w", made, err), db.Close(), os.Remove(made))

@@ -91,6 +91,33 @@ func openHead(path string, size int64) (db *bolt.DB, err error) {
 	return db, nil
 }
 
+// makeHead makes a segment. bbolt begins a file with one write of four pages, which the kernel keeps as one large page of its
+// cache: from then on each change of a meta page, that is each commit, counts as four pages written. So the same four
+// pages are written one by one.
+func makeHead(path string, size int64) (*bolt.DB, error) {
+	draft := path + ".draft"
+	first, err := bolt.Open(draft, 0o600, &bolt.Options{Timeout: lockWait, PageSize: pageSize, NoStatistics: true})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make segment %s: %w", path, err), discard(draft))
+	}
+	err = first.Close()
+	pages, readErr := os.ReadFile(draft)
+	if err := errors.Join(err, readErr, discard(draft)); err != nil {
+		return nil, fmt.Errorf("make segment %s: %w", path, err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make segment: %w", err)
+	}
+	for at := 0; at < len(pages) && err == nil; at += pageSize {
+		_, err = f.WriteAt(pages[at:at+pageSize], int64(at))
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("make segment %s: %w", path, err)
+	}
+	return openHead(path, size) // what is not flushed yet is, by the first commit
+}
+
 // openSealed opens a segment for reading. The file is read through read(2) first: what bbolt reads is mapped memory, and a
 // fault that waits for a slow disk stops the whole process, while a read stops one goroutine.
 func openSealed(path string) (db *bolt.DB, err error) {
