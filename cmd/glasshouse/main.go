@@ -30,9 +30,9 @@ func main() {
 
 // run is main with an exit code.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, hurry, stop := untilSignal(context.Background())
 	defer stop()
-	root := newRoot()
+	root := newRoot(hurry)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var usage usageError
@@ -50,6 +50,28 @@ func run(args []string) int {
 	default:
 		fmt.Fprintf(os.Stderr, "glasshouse: %v\n", err)
 		return exitFailed
+	}
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, and a channel that the second one closes.
+func untilSignal(parent context.Context) (ctx context.Context, hurry <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals, second, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for _, next := range []func(){cancel, func() { close(second) }} {
+			select {
+			case <-signals:
+				next()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return ctx, second, func() {
+		signal.Stop(signals)
+		close(ended)
+		cancel()
 	}
 }
 

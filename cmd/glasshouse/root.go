@@ -11,8 +11,8 @@ import (
 	"gacp-erp.internal/glasshouse/gateway/api"
 )
 
-// newRoot lists the commands.
-func newRoot() *cobra.Command {
+// newRoot lists the commands. The channel hurry is closed when somebody asks a second time to stop.
+func newRoot(hurry <-chan struct{}) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "glasshouse",
 		Short: "Gateway and facility controller for greenhouses",
@@ -24,7 +24,7 @@ Try it without any hardware: glasshouse demo`,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newDemo(), newStatus(), newPoints(), newWrite(), newRelease(), newVersion(), newProbe())
+	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newVersion(), newProbe())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

@@ -13,7 +13,7 @@ import (
 	"gacp-erp.internal/glasshouse/gateway"
 )
 
-func newRun() *cobra.Command {
+func newRun(hurry <-chan struct{}) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
@@ -30,7 +30,7 @@ and exits 0. A second signal skips what can wait, never the safe outputs.`,
 			return err
 		}
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: config.Gateway.LogLevel()}))
-		g, err := gateway.New(gateway.Options{Config: config, Version: version, Log: log, Probe: probeInChild})
+		g, err := gateway.New(gateway.Options{Config: config, Version: version, Log: log, Probe: probeInChild, Hurry: hurry})
 		if err != nil {
 			return said(cmd, err)
 		}

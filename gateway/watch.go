@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"gacp-erp.internal/glasshouse/gateway/journal"
+	"gacp-erp.internal/glasshouse/gateway/scan"
+	"gacp-erp.internal/glasshouse/rules"
+)
+
+// watch looks once a second at what no cycle can see: that cycles still begin, that the buffer has room, that Kafka takes
+// each topic. It tells the cycle, which tells everybody. A hung cycle ends the gateway, for nothing else can.
+func (g *Gateway) watch(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	told := map[string]bool{}
+	tell := func(c scan.Condition) {
+		if told[c.Key] != c.On {
+			told[c.Key] = c.On
+			g.inbox.condition(c)
+		}
+	}
+	for {
+		g.look(tell)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if late := g.clock.now().Steady - time.Duration(g.loop.began.Load()); late > hangTime {
+			return fmt.Errorf("no cycle has begun for %s: the process must be restarted", late.Round(time.Second))
+		}
+	}
+}
+
+// greet tells what opening the buffer found, and ends what an earlier run had told of and nobody else would end.
+func (g *Gateway) greet() {
+	g.gaps, _ = strconv.ParseUint(string(g.buffer.Note(noteGaps)), 10, 64)
+	found := g.buffer.Found()
+	g.inbox.condition(scan.Condition{Key: "buffer found", Type: "error", Severity: rules.Critical,
+		Title: "the buffer was repaired at the start", Description: strings.Join(found, "; "), On: len(found) > 0})
+	for _, key := range []string{"journal", "journal ended", "uplink ended", "api ended"} {
+		g.inbox.condition(scan.Condition{Key: key})
+	}
+	for _, lane := range g.house.lanes {
+		g.inbox.condition(scan.Condition{Key: "lane " + string(lane.Name)})
+	}
+}
+
+// look compares with what was told before: gaps in the buffer, and topics that Kafka refuses.
+func (g *Gateway) look(tell func(scan.Condition)) {
+	for _, gap := range g.buffer.Gaps(g.gaps) {
+		g.gaps = gap.Number
+		why := "the buffer was full; bring back the link to Kafka or raise buffer.maxSize"
+		if gap.Damage {
+			why = "a file of the buffer was damaged"
+		}
+		g.gap(gap.Number, fmt.Sprintf("%d records of %s from %s to %s never reached Kafka (sequences %d to %d): %s", gap.Count, gap.Lane,
+			time.UnixMilli(gap.From).UTC().Format(time.RFC3339), time.UnixMilli(gap.To).UTC().Format(time.RFC3339), gap.First, gap.Last, why))
+	}
+	if g.uplink == nil {
+		return
+	}
+	for _, lane := range g.uplink.Stats().Lanes {
+		tell(scan.Condition{Key: "lane " + string(lane.Name), Type: "error", Severity: rules.Critical,
+			Title: "Kafka does not take " + lane.Topic, Description: lane.Blocked, On: lane.Blocked != ""})
+	}
+}
+
+// gap tells that records are missing, by the gap's number in the buffer if it is one of the buffer's: a fault that begins and ends at once, since nothing will bring them back.
+func (g *Gateway) gap(number uint64, description string) {
+	c := scan.Condition{Key: "gap", Type: "maintenance", Severity: rules.Critical, Title: "records are missing", Description: description, On: true}
+	over := c
+	over.On = false
+	g.inbox.gap(number, c, over)
+}
+
+// journalChanged tells the cycle that the disk does not keep up, or does again, and what was lost meanwhile.
+func (g *Gateway) journalChanged(s journal.State) {
+	c := scan.Condition{Key: "journal", Type: "error", Severity: rules.Critical, Title: "the disk does not take what happens", On: s.Degraded}
+	if s.Degraded {
+		c.Description = fmt.Sprintf("%v; the newest records wait in memory and would not outlive a restart; look at the disk", s.Err)
+	}
+	g.inbox.condition(c)
+	if d := s.Dropped; !s.Degraded && d.Critical+d.Telemetry > 0 {
+		g.gap(0, fmt.Sprintf("the disk was away from %s to %s: %d telemetry and %d critical records of %s to %s were dropped", s.Since.UTC().Format(time.RFC3339),
+			s.Until.UTC().Format(time.RFC3339), d.Telemetry, d.Critical, s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339)))
+	}
+}
