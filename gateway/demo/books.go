@@ -9,19 +9,21 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gacp-erp.internal/glasshouse/gateway/contract"
 )
 
 // books reads everything back from Kafka as any consumer would, and says what is there.
 func (s *story) books(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topics...), kgo.DisableClientMetrics(),
+	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topics()...), kgo.DisableClientMetrics(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return fmt.Errorf("reading Kafka back: %w", err)
 	}
 	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topics...)
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topics()...)
 	if err = errors.Join(err, ends.Error()); err != nil {
 		return fmt.Errorf("reading Kafka back: %w", err)
 	}
@@ -54,8 +56,8 @@ func (s *story) books(ctx context.Context, address string) error {
 	if twice > 0 {
 		again = fmt.Sprintf("%d of them twice", twice)
 	}
-	s.say("read back from Kafka: %s, %s raised and %d resolved, %s; %s", many(count["device.telemetry.v1"], "telemetry record"),
-		many(count["raised"], "alert"), count["resolved"], many(count["device.events.v1"]+count["device.alerts.v1"], "device event"), again)
+	s.say("read back from Kafka: %s, %s raised and %d resolved, %s; %s", many(count[contract.TopicTelemetry], "telemetry record"),
+		many(count["raised"], "alert"), count["resolved"], many(count[contract.TopicDeviceEvents]+count[contract.TopicDeviceAlerts], "device event"), again)
 	return nil
 }
 

@@ -3,10 +3,18 @@ package demo
 import (
 	"fmt"
 	"strconv"
+
+	"gacp-erp.internal/glasshouse/gateway/contract"
 )
 
 // topics are those that the gateway writes; the platform makes them, so the demo's Kafka has them from the start.
-var topics = []string{"cultivation.environment.v1", "device.alerts.v1", "device.events.v1", "device.telemetry.v1"}
+func topics() []string {
+	var names []string
+	for _, t := range contract.Topics() {
+		names = append(names, t.Name)
+	}
+	return names
+}
 
 // configuration is the gateway's, for the simulated greenhouse. The times are short since its days are.
 func configuration(dataDir, kafka, modbus, mqtt string) []byte {

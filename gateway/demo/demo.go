@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -97,7 +98,7 @@ func open(o Options) (*world, error) {
 	w := &world{}
 	err := errors.Join(
 		listen(o.Kafka, usualKafka, func(address string) (err error) {
-			w.kafka, w.kafkaAddress, err = newKafka(address, topics)
+			w.kafka, w.kafkaAddress, err = newKafka(address, topics())
 			return err
 		}),
 		listen(o.MQTT, usualMQTT, func(address string) (err error) {
@@ -138,6 +139,10 @@ func (w *world) configure(o Options) (*configs.Config, string, error) {
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", fmt.Errorf("data directory: %w; choose another with --data", err)
+	}
+	if c, err := net.Dial("unix", filepath.Join(dir, "glasshouse.sock")); err == nil {
+		c.Close()
+		return nil, "", fmt.Errorf("a gateway runs in %s already; stop it, or choose another directory with --data", o.DataDir)
 	}
 	file := filepath.Join(o.DataDir, "glasshouse.yaml")
 	if err := os.WriteFile(file, configuration(dir, w.kafkaAddress, w.slave.Addr(), w.broker.address()), 0o644); err != nil {

@@ -15,27 +15,9 @@ import (
 	"gacp-erp.internal/glasshouse/configs"
 	"gacp-erp.internal/glasshouse/gateway"
 	"gacp-erp.internal/glasshouse/gateway/api"
-	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/scan"
 	"gacp-erp.internal/glasshouse/rules"
 )
-
-// The demo's Kafka has what the gateway writes, no more and no less.
-func TestTopics(t *testing.T) {
-	known := map[string]bool{}
-	for _, topic := range topics {
-		known[topic] = true
-	}
-	for _, topic := range contract.Topics() {
-		if !known[topic.Name] {
-			t.Errorf("the demo's Kafka lacks %s", topic.Name)
-		}
-		delete(known, topic.Name)
-	}
-	if len(known) > 0 {
-		t.Errorf("nobody writes %v", known)
-	}
-}
 
 // A data directory may have any name, and the real constructors take the configuration.
 func TestConfiguration(t *testing.T) {
@@ -146,6 +128,23 @@ func TestConfirmationsAreWaitedFor(t *testing.T) {
 	s.confirmations(api.Status{Outputs: []api.Output{{}, {Name: "fan"}}})
 	if !strings.HasSuffix(out.String(), "fan does not confirm that it is off; the gateway goes on trying\n") || len(s.pending) != 0 {
 		t.Errorf("%q", out)
+	}
+}
+
+func TestOneGatewayInADirectory(t *testing.T) {
+	dir := t.TempDir()
+	door, err := net.Listen("unix", filepath.Join(dir, "glasshouse.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	free := "127.0.0.1:0"
+	err = Run(t.Context(), Options{DataDir: dir, Kafka: free, MQTT: free, Modbus: free, Out: &pages{}})
+	if err == nil || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "glasshouse.yaml")); err == nil {
+		t.Error("the other one's configuration was written over")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"gacp-erp.internal/glasshouse/drivers/sim"
 	"gacp-erp.internal/glasshouse/gateway/api"
+	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/scan"
 	"gacp-erp.internal/glasshouse/rules"
 )
@@ -79,7 +80,7 @@ func (s *story) welcome(w *world, o Options, file, socket string) {
 
 The sun shines, the exhaust fan is off: veg-1 will soon be warmer than the 26 °C it may have. Ctrl-C ends the demo.
 
-`, o.Speed, w.broker.address(), port(w.broker.address()), w.kafkaAddress, w.kafkaAddress, topics[0], w.slave.Addr(), socket, ask, file, file))
+`, o.Speed, w.broker.address(), port(w.broker.address()), w.kafkaAddress, w.kafkaAddress, contract.TopicEnvironment, w.slave.Addr(), socket, ask, file, file))
 }
 
 // run tells what happens until ctx ends; what is still waiting then is told first. Once stopping is closed the outputs go to
