@@ -33,8 +33,8 @@ func (u *Uplink) prepare() error {
 	u.base = append(u.o.reach(u.pace),
 		kgo.WithLogger(libraryLog{u.log}),
 		kgo.RetryBackoffFn(backoff),
-		kgo.RequestRetries(1),
-		kgo.RetryTimeout(u.pace.request),
+		kgo.RequestRetries(len(u.o.Brokers)), // each of them
+		kgo.RetryTimeout(u.pace.patience()),
 		kgo.MetadataMinAge(u.pace.refresh),
 
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -183,7 +183,7 @@ func (u *Uplink) ask(ctx context.Context, topic string) (*link, error) {
 
 // ask asks for one topic over this client.
 func (l *link) ask(ctx context.Context, p pace, topic string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.dial+2*p.request)
+	ctx, cancel := context.WithTimeout(ctx, p.patience())
 	defer cancel()
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}

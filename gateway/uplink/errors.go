@@ -98,7 +98,7 @@ func detail(err error, code *kerr.Error) string {
 	for _, bare := range []string{code.Error(), code.Description, code.Message} {
 		text = strings.ReplaceAll(text, bare, "")
 	}
-	if text = strings.Trim(text, " :;"); text == "" {
+	if text = strings.Trim(text, " :;\n"); text == "" {
 		return ""
 	}
 	return " (" + text + ")"
@@ -144,6 +144,9 @@ func (o Options) classifyTLS(err error) (verdict, bool) {
 	}
 	if e, ok := errors.AsType[tls.AlertError](err); ok {
 		return wrap("the broker refuses our TLS: %v; it may ask for a client's certificate: set uplink.tls.cert and uplink.tls.key", e)
+	}
+	if e, ok := errors.AsType[*tlsError](err); ok {
+		return verdict{retry, true, fmt.Sprintf("%v: perhaps the broker does not speak TLS on this port; look at the port in uplink.brokers and at uplink.tls.enabled", e)}, true
 	}
 	return verdict{}, false
 }

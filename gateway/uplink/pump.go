@@ -16,6 +16,7 @@ type pump struct {
 	lane  Lane
 	epoch []byte
 	wake  <-chan struct{}
+	doubt chan struct{} // another lane lost Kafka: look too
 
 	link     *link // nil: not connected
 	window   window
@@ -29,7 +30,7 @@ type pump struct {
 }
 
 func newPump(u *Uplink, lane Lane) *pump {
-	p := &pump{u: u, lane: lane}
+	p := &pump{u: u, lane: lane, doubt: make(chan struct{}, 1)}
 	p.state.lane = lane
 	return p
 }
@@ -277,20 +278,23 @@ func (p *pump) probe(try *attempt, hard context.Context) (*link, error) {
 	return nil, nil
 }
 
-// rest waits for records. Meanwhile it asks for the topic now and then, so that Stats does not say that all is well with a
-// Kafka that has long been gone. False: it is time to stop.
+// rest waits for records. Meanwhile it asks for the topic now and then, and at once when another lane has lost Kafka, so that
+// Stats does not say that all is well with a Kafka that has long been gone. False: it is time to stop.
 func (p *pump) rest(stop context.Context) bool {
 	p.u.fine(p)
 	timer := time.NewTimer(p.u.pace.idle)
 	defer timer.Stop()
 	select {
 	case <-p.wake:
+		return true
 	case <-stop.Done():
+		return true
+	case <-p.doubt:
 	case <-timer.C:
 		p.window = window{} // the arrays of a backlog long sent
-		if err := p.link.ask(stop, p.u.pace, p.lane.Topic); err != nil && stop.Err() == nil {
-			return sleep(stop, p.trouble(err))
-		}
+	}
+	if err := p.link.ask(stop, p.u.pace, p.lane.Topic); err != nil && stop.Err() == nil {
+		return sleep(stop, p.trouble(err))
 	}
 	return true
 }

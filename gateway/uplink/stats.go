@@ -126,6 +126,12 @@ func (u *Uplink) lost(p *pump, v verdict) {
 	u.away = v.words
 	if was {
 		u.up--
+		for _, other := range u.pumps {
+			select {
+			case other.doubt <- struct{}{}:
+			default:
+			}
+		}
 	}
 	if u.up == 0 && u.since.IsZero() {
 		u.since = time.Now()

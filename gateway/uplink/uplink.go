@@ -103,6 +103,9 @@ type pace struct {
 	window  [3]int        // bytes of one window: least, first, most
 }
 
+// patience is how long one question to Kafka may take, with all its tries.
+func (p pace) patience() time.Duration { return p.dial + 2*p.request }
+
 // usual is the pace of a gateway. The contract asks for 10 s to connect and 30 s for a request.
 func usual() pace {
 	return pace{
