@@ -9,7 +9,7 @@ LINTER   = $(CACHE)/bin/golangci-lint-v2.15.0
 KAFKA_JARS = $(CACHE)/kafka-4.4.0
 DEMO    ?=
 
-E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus
+E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus python3-serial python3-serial-asyncio fuse3
 
 export CGO_ENABLED = 0
 
@@ -44,7 +44,7 @@ bench: ## the figures of the README, each beside its yardstick
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./gateway/...
 
 peers: ## install what the end-to-end tests drive (Debian, root)
-	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(E2E_PACKAGES); }
+	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(E2E_PACKAGES); }
 
 $(KAFKA_JARS): .ci/kafka/pom.xml
 	mvn -q -B -f .ci/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$@
