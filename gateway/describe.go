@@ -18,9 +18,14 @@ func (g *Gateway) Describe(w io.Writer) error {
 	fmt.Fprintf(w, "%s: gateway %s, mode %s, time zone %s, configuration %s\n", c.File, c.Gateway.ID, c.Gateway.Mode, c.Gateway.Timezone, c.Hash())
 	page := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(page, "\nPOINT\tZONE\tUNIT\tCAN BE\tSTALE AFTER")
+	optional := map[int][]string{} // by device
 	for i := range g.house.points {
 		p := &g.house.points[i]
 		if p.quantity == "output" {
+			continue
+		}
+		if p.Optional {
+			optional[p.device] = append(optional[p.device], p.name)
 			continue
 		}
 		limits := ""
@@ -31,14 +36,16 @@ func (g *Gateway) Describe(w io.Writer) error {
 		if p.MaxAge > 0 {
 			age = p.MaxAge.String()
 		}
-		optional := ""
-		if p.Optional {
-			optional = " (if the device sends it)"
-		}
+		doubt := ""
 		if p.doubtful {
-			optional += " (unverified profile: uncertain)"
+			doubt = " (unverified profile: uncertain)"
 		}
-		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s%s\n", p.ID, p.Zone, p.unit, limits, age, optional)
+		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s%s\n", p.ID, p.Zone, p.unit, limits, age, doubt)
+	}
+	for i := range g.house.devices {
+		if names := optional[i]; names != nil {
+			fmt.Fprintf(page, "%s.…\t%s\t\t\twhat it sends of: %s\n", g.house.devices[i].id, g.house.devices[i].zone, strings.Join(names, ", "))
+		}
 	}
 	if len(g.house.outputs) > 0 {
 		fmt.Fprintln(page, "\nOUTPUT\tZONE\tPOINT\tSAFE\tLIMITS")

@@ -72,7 +72,7 @@ func (g *Gateway) ask() *scan.Snapshot {
 func (g *Gateway) pointStatus(i int, s *scan.Snapshot) api.Point {
 	p, v := &g.house.points[i], &s.Points[i]
 	out := api.Point{ID: string(p.ID), Device: g.house.devices[p.device].id, Zone: p.Zone, Quantity: p.quantity, Unit: p.unit,
-		Value: usable(v.Value, v.Quality), Quality: quality(v.Quality), Reason: v.Reason}
+		Value: usable(v.Value, v.Quality), Quality: quality(v.Quality), Reason: v.Reason, Switch: p.discrete, Optional: p.Optional}
 	if v.Age >= 0 {
 		out.At = wallAgo(s, v.Age)
 	}
@@ -81,7 +81,7 @@ func (g *Gateway) pointStatus(i int, s *scan.Snapshot) api.Point {
 
 func (g *Gateway) outputStatus(i int, s *scan.Snapshot) api.Output {
 	o, c, v := &g.house.outputs[i], &g.house.scan.Outputs[i], &s.Outputs[i]
-	out := api.Output{Name: o.name, Zone: c.Zone, Point: string(g.house.points[o.point].ID), Desired: v.Desired,
+	out := api.Output{Name: o.name, Zone: c.Zone, Point: string(g.house.points[o.point].ID), Switch: !o.analog, Desired: v.Desired,
 		Actual: usable(v.Actual.Value, v.Actual.Quality), Confirmed: v.Confirmed, Safe: c.Safe, Holder: v.Holder, Why: v.Why}
 	if !v.Until.IsZero() {
 		until := v.Until.UTC()

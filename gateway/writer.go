@@ -225,10 +225,13 @@ func (w *writer) register(told func(key string) []byte) {
 		if string(told(key)) == what {
 			continue
 		}
+		metadata := []contract.Fact{{Name: "gateway", Text: w.house.gateway}}
+		if d.zone != "" {
+			metadata = append(metadata, contract.Fact{Name: "zone", Text: d.zone})
+		}
 		r := w.next()
 		err := w.encoder.Registered(r, &contract.Registered{Stamp: contract.Stamp{EventID: contract.NewID().String(), At: w.now.Wall}, DeviceID: d.id,
-			Manufacturer: d.manufacturer, Model: d.model, Firmware: d.firmware, Serial: d.serial, Capabilities: d.capabilities,
-			Metadata: []contract.Fact{{Name: "zone", Text: d.zone}, {Name: "gateway", Text: w.house.gateway}}})
+			Manufacturer: d.manufacturer, Model: d.model, Firmware: d.firmware, Serial: d.serial, Capabilities: d.capabilities, Metadata: metadata})
 		w.add(r, err, true)
 		w.note(key, []byte(what))
 	}

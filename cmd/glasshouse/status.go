@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -39,7 +40,7 @@ func newStatus() *cobra.Command {
 }
 
 func newPoints() *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	cmd := &cobra.Command{
 		Use:   "points",
 		Short: "Show the latest value of every point",
@@ -47,6 +48,7 @@ func newPoints() *cobra.Command {
 	}
 	client := socketFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVar(&all, "all", false, "also those that a device may have and has never sent")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		status, err := client().Status(cmd.Context())
 		if err != nil {
@@ -55,7 +57,7 @@ func newPoints() *cobra.Command {
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), status.Points)
 		}
-		return printPoints(cmd.OutOrStdout(), status)
+		return printPoints(cmd.OutOrStdout(), status, all)
 	}
 	return cmd
 }
@@ -78,7 +80,7 @@ func printStatus(w io.Writer, s api.Status) error {
 	}
 	fmt.Fprintln(page, "\nOUTPUT\tZONE\tIS\tSHOULD BE\tBECAUSE")
 	for _, o := range s.Outputs {
-		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s\n", o.Name, o.Zone, number(o.Actual), number(&o.Desired), because(o))
+		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s\n", o.Name, o.Zone, state(o.Actual, "", o.Switch), state(&o.Desired, "", o.Switch), because(o))
 	}
 	fmt.Fprintln(page, "\nBUS\tSTATE\tLATE\tREJECTED\tDROPPED")
 	for _, b := range s.Buses {
@@ -98,10 +100,13 @@ func printStatus(w io.Writer, s api.Status) error {
 	return nil
 }
 
-func printPoints(w io.Writer, s api.Status) error {
+func printPoints(w io.Writer, s api.Status, all bool) error {
 	page := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(page, "POINT\tZONE\tVALUE\tQUALITY\tAGE")
 	for _, p := range s.Points {
+		if p.Optional && p.At == nil && !all {
+			continue
+		}
 		age := "never"
 		if p.At != nil {
 			age = s.Now.Sub(*p.At).Round(time.Second).String()
@@ -110,7 +115,7 @@ func printPoints(w io.Writer, s api.Status) error {
 		if p.Reason != "" {
 			quality += ": " + p.Reason
 		}
-		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Zone, amount(p.Value, p.Unit), quality, age)
+		fmt.Fprintf(page, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Zone, state(p.Value, p.Unit, p.Switch), quality, age)
 	}
 	return page.Flush()
 }
@@ -120,18 +125,25 @@ func number(v *float64) string {
 	if v == nil {
 		return "-"
 	}
-	return strconv.FormatFloat(float64(int64(*v*100+half(*v)))/100, 'f', -1, 64)
+	return strconv.FormatFloat(math.Round(*v*100)/100, 'f', -1, 64)
 }
 
-// half rounds away from zero.
-func half(v float64) float64 {
-	if v < 0 {
-		return -0.5
+// state is a value, or on and off for a switch.
+func state(v *float64, unit string, onOff bool) string {
+	switch {
+	case v == nil || !onOff:
+		return amount(v, unit)
+	case *v == 0:
+		return "off"
 	}
-	return 0.5
+	return "on"
 }
 
+// amount is a value with its unit, or a dash.
 func amount(v *float64, unit string) string {
+	if v == nil {
+		return "-"
+	}
 	return strings.TrimSpace(number(v) + " " + unit)
 }
 

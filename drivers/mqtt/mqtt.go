@@ -176,6 +176,19 @@ func (d *Driver) Write(ctx context.Context, p drivers.PointID, v float64) error 
 	return fmt.Errorf("mqtt bus %q: %s did not show %s on %s: %w", d.config.Name, p, payload, o.StateTopic, drivers.ErrNotConfirmed)
 }
 
+// Link is nil while the broker has us connected and subscribed, else why not, as ErrBus.
+func (d *Driver) Link() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.state.Connected:
+		return nil
+	case d.state.LastError == "":
+		return fmt.Errorf("mqtt bus %q: not connected to %s yet: %w", d.config.Name, d.endpoint.Host, drivers.ErrBus)
+	}
+	return fmt.Errorf("mqtt bus %q: %s: %w", d.config.Name, d.state.LastError, drivers.ErrBus)
+}
+
 // State is the connection now.
 func (d *Driver) State() State {
 	d.mu.Lock()

@@ -60,8 +60,10 @@ type Point struct {
 	Unit     string     `json:"unit"`
 	Value    *float64   `json:"value"`
 	Quality  string     `json:"quality"`
-	Reason   string     `json:"reason,omitempty"` // why it is not good
-	At       *time.Time `json:"at"`               // the source's time of the newest reading; null: none came yet
+	Reason   string     `json:"reason,omitempty"`   // why it is not good
+	At       *time.Time `json:"at"`                 // arrival of the newest reading; null: none came yet
+	Switch   bool       `json:"switch,omitempty"`   // on or off: the value is 1 or 0
+	Optional bool       `json:"optional,omitempty"` // not every device of its type has it
 }
 
 // Output is one actuator: what it should be, what it is, and who says so.
@@ -69,6 +71,7 @@ type Output struct {
 	Name       string     `json:"name"`
 	Zone       string     `json:"zone"`
 	Point      string     `json:"point"`
+	Switch     bool       `json:"switch"` // on or off: the values are 1 and 0
 	Desired    float64    `json:"desired"`
 	Actual     *float64   `json:"actual"`
 	Confirmed  bool       `json:"confirmed"`

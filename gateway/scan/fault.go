@@ -77,6 +77,12 @@ func (c *Core) change(ch *rules.Change) {
 	if ch.Phase == rules.Resolved && !a.Open {
 		return
 	}
+	tried, success := ch.Tried, ch.Success
+	if c.cfg.Observe { // nothing was switched, so nothing can have worked or failed
+		if tried, success = false, rules.Unknown; ch.Phase == rules.Corrected {
+			return
+		}
+	}
 	if !a.Open {
 		*a = alertState{Number: a.Number + 1, Open: true, Since: ch.Since.Wall}
 		a.ID = c.id("alert", spec.ID, a.Number, a.Since)
@@ -95,6 +101,6 @@ func (c *Core) change(ch *rules.Change) {
 	}
 	a.Last = c.emit(Event{Kind: kinds[ch.Phase], Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Severity: ch.Severity,
 		Rule: ch.Rule, Zone: spec.Zone, Quantity: spec.Quantity, Unit: spec.Unit, Value: ch.Value, Min: ch.Min, Max: ch.Max,
-		Deviation: deviation, Above: ch.Above, Tried: ch.Tried, Success: ch.Success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
+		Deviation: deviation, Above: ch.Above, Tried: tried, Success: success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
 	a.Open = ch.Phase != rules.Resolved
 }
