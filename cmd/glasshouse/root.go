@@ -24,7 +24,7 @@ Try it without any hardware: glasshouse demo`,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newVersion(), newProbe())
+	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newUplink(), newVersion(), newProbe())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

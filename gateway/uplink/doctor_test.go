@@ -106,7 +106,10 @@ func TestTLSAndLogIn(t *testing.T) {
 			o := o
 			o.TLS = tt.tls
 			u := run(t, o, quick)
-			u.until("told", func() bool { return strings.Contains(u.Stats().Error, tt.words) })
+			u.until("told", func() bool {
+				l := u.lane("alerts")
+				return strings.Contains(u.Stats().Error, tt.words) && l.Blocked+l.Error != ""
+			})
 			if l := u.lane("alerts"); u.Stats().Connected || (l.Blocked != "") != tt.blocked || (l.Error != "") == tt.blocked {
 				t.Errorf("stats %+v", u.Stats())
 			}
