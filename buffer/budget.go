@@ -95,15 +95,14 @@ func (b *Buffer) waits(s *segment, critical bool) bool {
 	return false
 }
 
-// removeSegment removes a whole file. It goes before its entry in the catalog does: after a crash between the two, Open
-// finds an entry without a file and counts anew.
+// removeSegment removes a whole file. Readers must not be sent to it any more, so it leaves the list first.
 func (b *Buffer) removeSegment(s *segment) error {
-	if err := s.retire(); err != nil {
-		return fmt.Errorf("buffer: %w", err)
-	}
 	b.mu.Lock()
 	b.dropSegment(s, false)
 	b.mu.Unlock()
+	if err := s.retire(); err != nil {
+		return fmt.Errorf("buffer: %w", err)
+	}
 	return syncDir(b.opts.Dir)
 }
 

@@ -16,14 +16,7 @@ import (
 // TestKill ends a writing process at a random instant, again and again, and checks what is left. `go test` does it a few
 // dozen times; GLASSHOUSE_TORTURE=2000 as often as that says.
 func TestKill(t *testing.T) {
-	kills := 24
-	if s := os.Getenv("GLASSHOUSE_TORTURE"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("GLASSHOUSE_TORTURE: %v", err)
-		}
-		kills = n
-	}
+	kills := torture(t, 24)
 	for name, budget := range map[string]int64{"all fits": 1 << 30, "small budget": 16 * minSegment} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,6 +30,19 @@ func TestKill(t *testing.T) {
 			t.Logf("%d commits in %d lives", len(v.starts)-2, (kills+1)/2)
 		})
 	}
+}
+
+// torture is how often a test repeats what it does: usual times, or what GLASSHOUSE_TORTURE says.
+func torture(t *testing.T, usual int) int {
+	s := os.Getenv("GLASSHOUSE_TORTURE")
+	if s == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("GLASSHOUSE_TORTURE: %v", err)
+	}
+	return n
 }
 
 const victimDir, victimBudget = "GLASSHOUSE_VICTIM_DIR", "GLASSHOUSE_VICTIM_BUDGET"

@@ -164,25 +164,27 @@ func (b *Buffer) loseSegment(s *segment, cause error) error {
 		b.opts.Log.Error("buffer: the newest segment cannot be read; the next commit starts another", "file", s.path, "error", cause)
 		return nil
 	}
+	b.mu.Lock()
+	b.dropSegment(s, true)
+	b.mu.Unlock()
 	s.file.Lock()
+	defer s.file.Unlock()
 	if s.gone {
-		s.file.Unlock()
 		return nil
 	}
+	s.gone = true
 	to, err := quarantine(s.path)
-	if err == nil {
-		s.gone = true
-	}
-	s.file.Unlock()
 	if err != nil {
 		return fmt.Errorf("buffer: %s is damaged: %w", s.path, errors.Join(cause, err))
 	}
 	b.opts.Log.Error("buffer: a damaged segment is put aside; what waited in it is lost", "file", to, "error", cause)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.condemned = append(b.condemned, filepath.Base(to))
-	b.dropSegment(s, true)
-	return nil
+	b.mu.Unlock()
+	if s.users > 0 {
+		return nil // release closes it
+	}
+	return guarded("close "+to, s.close)
 }
 
 // dropSegment takes a segment whose file is gone out of the list; b.mu is held.

@@ -3,7 +3,6 @@ package buffer
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -14,58 +13,23 @@ import (
 //
 // A damaged file can end the process that maps it, so what opens a file after an unclean end calls this in a child.
 func Probe(file string) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fmt.Errorf("probe: %w", err)
+	if err := warm(file); err != nil {
+		return fmt.Errorf("probe: %w", unreadable(err))
 	}
-	if info.Size() == 0 {
-		return fmt.Errorf("probe %s: it is empty: %w", file, ErrDamaged)
+	if err := checkStructure(file); err != nil {
+		return fmt.Errorf("probe %s: %w", file, err)
 	}
 	db, err := openSealed(file)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	err = guarded("probe "+file, func() error { return db.View(func(tx *bolt.Tx) error { return inspect(tx, info.Size()) }) })
-	if err != nil {
-		// bbolt's locks may be held for good if it panicked: better a file that stays open than a call that never returns.
-		return err
-	}
-	return db.Close()
-}
-
-// inspect goes through all that is reachable, in this goroutine, where faults can be caught; only then bbolt's own check
-// may follow, which runs in one of its own.
-func inspect(tx *bolt.Tx, size int64) error {
-	if tx.Size() > size {
-		return fmt.Errorf("%d of %d bytes are there: %w", size, tx.Size(), ErrDamaged)
-	}
-	err := tx.ForEach(func(name []byte, bucket *bolt.Bucket) error {
-		if bucket == nil {
-			return fmt.Errorf("%q is no bucket: %w", name, ErrDamaged)
-		}
-		return bucket.ForEach(func(k, v []byte) error {
-			if len(k) == 0 {
-				return fmt.Errorf("an empty key in bucket %q: %w", name, ErrDamaged)
-			}
-			return nil
+	err = guarded("probe "+file, func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			_, err := readIdentity(tx)
+			return err
 		})
 	})
-	if err != nil {
-		return err
-	}
-	if _, err := readIdentity(tx); err != nil {
-		return err
-	}
-	var faults []error
-	for err := range tx.Check() {
-		if len(faults) < 5 {
-			faults = append(faults, err)
-		}
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("%w: %w", ErrDamaged, errors.Join(faults...))
-	}
-	return nil
+	return errors.Join(err, db.Close())
 }
 
 // probe reads a segment before this process opens it, in a child if there is a way.

@@ -63,6 +63,10 @@ func (r *recovery) tryBase(s *segment) (err error) {
 	if err := warm(s.path); err != nil {
 		return unreadable(err)
 	}
+	whole, err := metaIsWhole(s.path)
+	if err != nil {
+		return err
+	}
 	if s.db, err = openHead(s.path, r.b.opts.SegmentBytes); err != nil {
 		return err
 	}
@@ -80,6 +84,10 @@ func (r *recovery) tryBase(s *segment) (err error) {
 		return errors.Join(err, s.close())
 	}
 	s.ranges, s.bytes = r.base.state.Ranges, r.base.bytes
+	if !whole {
+		r.lost = true
+		r.say("segment %d has a damaged meta page and is read as of commit %d; the one after that may be lost", s.number, r.base.state.Commits)
+	}
 	return nil
 }
 
