@@ -63,37 +63,81 @@ func (m *mbap) exchange(l *link, request []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		age := m.transaction - binary.BigEndian.Uint16(answer) // counted round
-		if age > 0 && int(age) < m.issued {
-			continue
-		}
-		switch {
-		case age != 0:
+		switch age, known := m.age(answer); {
+		case !known:
 			return nil, doubt("an answer to transaction %d, which was never asked", binary.BigEndian.Uint16(answer))
+		case age > 0:
+			continue
 		case answer[6] != request[6]:
 			return nil, doubt("unit %d answered", answer[6])
+		}
+		if err := m.rest(l); err != nil {
+			return nil, err
 		}
 		return answer, check(request[headerSize:], answer[headerSize:])
 	}
 }
 
+// age says how many requests of this connection came after the one that a frame answers, if it answers one.
+func (m *mbap) age(frame []byte) (age int, known bool) {
+	age = int(m.transaction - binary.BigEndian.Uint16(frame)) // counted round
+	return age, age < m.issued
+}
+
 // frame is the next frame on the line, valid until the next read.
+//
+// A peer that breaks off in the middle of an answer and then sends a late one completes the first with the second, and no
+// byte of that looks wrong. So while the line owes an answer, one that comes in pieces is not believed; and what comes
+// after an answer must be answers too (rest).
 func (m *mbap) frame(l *link) ([]byte, error) {
+	reads := l.reads
+	if l.in.Buffered() == 0 {
+		reads++
+	}
 	header, err := l.in.Peek(headerSize)
 	if err != nil {
 		return nil, l.torn(err)
 	}
-	size := int(binary.BigEndian.Uint16(header[4:])) - 1 // without the unit id
-	if binary.BigEndian.Uint16(header[2:]) != 0 || size < 1 || size > maxPDU {
+	size, ok := frameSize(header)
+	if !ok {
 		return nil, doubt("what came is not Modbus TCP")
 	}
-	frame, err := l.in.Peek(headerSize + size)
+	frame, err := l.in.Peek(size)
 	if err != nil {
 		return nil, l.torn(err)
 	}
+	if l.owes && l.reads > reads {
+		return nil, doubt("an answer in pieces, while an earlier one may still come")
+	}
 	l.heard = true
-	_, err = l.in.Discard(len(frame))
+	_, err = l.in.Discard(size)
 	return frame, err
+}
+
+// frameSize is how long a frame is in all, by its header.
+func frameSize(header []byte) (int, bool) {
+	size := int(binary.BigEndian.Uint16(header[4:])) - 1 // without the unit id
+	return headerSize + size, binary.BigEndian.Uint16(header[2:]) == 0 && size >= 1 && size <= maxPDU
+}
+
+// rest looks at what came together with the answer and after it: whole answers to known requests, or the answer itself is
+// not what it seems.
+func (m *mbap) rest(l *link) error {
+	rest, err := l.in.Peek(l.in.Buffered())
+	if err != nil {
+		return err
+	}
+	for len(rest) > 0 {
+		if len(rest) < headerSize {
+			return doubt("%d bytes after the answer", len(rest))
+		}
+		size, ok := frameSize(rest)
+		if _, known := m.age(rest); !ok || !known || size > len(rest) {
+			return doubt("%d bytes after the answer that are no answer", len(rest))
+		}
+		rest = rest[size:]
+	}
+	return nil
 }
 
 // torn adds to an error that part of a frame had come: what follows on this line would be read as something else.

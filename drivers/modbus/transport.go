@@ -34,7 +34,15 @@ type link struct {
 	in     *bufio.Reader
 	used   bool // a request was answered
 	heard  bool // something came during this exchange
+	owes   bool // a request has had no answer
 	silent int  // exchanges in a row in which nothing came
+	reads  int
+}
+
+// Read is the connection's, counted.
+func (l *link) Read(p []byte) (int, error) {
+	l.reads++
+	return l.conn.Read(p)
 }
 
 // transport is the line with its connection, which it makes when it needs one and closes on any doubt. One goroutine uses
@@ -131,6 +139,7 @@ func (t *transport) judge(l *link, err error) error {
 		err = ended(t.ctx)
 	case errors.Is(err, errDoubt), errors.Is(err, errLost):
 	case isTimeout(err):
+		l.owes = true
 		if l.silent++; l.heard {
 			l.silent = 0
 		}
@@ -172,7 +181,8 @@ func (t *transport) connect() error {
 		conn.Close()
 		return errClosed
 	}
-	t.link = &link{conn: conn, in: bufio.NewReaderSize(conn, 2*(headerSize+maxPDU))}
+	t.link = &link{conn: conn}
+	t.link.in = bufio.NewReaderSize(t.link, 2*(headerSize+maxPDU))
 	t.protocol.connected()
 	t.opened()
 	if err := t.pause(t.ctx, t.settle); err != nil {

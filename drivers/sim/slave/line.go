@@ -17,13 +17,13 @@ type line struct {
 	out   chan []byte    // nil: the connection has a buffer of its own
 	last  []byte         // the frame before
 
-	mu sync.Mutex // one frame at a time
+	turn chan struct{} // one frame at a time; a mutex held through a pause would stop the clock of a synctest bubble
 }
 
 // newLine gives a connection without a buffer (net.Pipe) one, so that a peer that sends before it has read cannot block us
 // both, as it cannot over TCP.
 func newLine(conn net.Conn) *line {
-	l := &line{conn: conn, ended: make(chan struct{})}
+	l := &line{conn: conn, ended: make(chan struct{}), turn: make(chan struct{}, 1)}
 	if _, ok := conn.(*net.TCPConn); !ok {
 		l.out = make(chan []byte, 1024)
 		l.tasks.Go(l.drain)
@@ -82,8 +82,8 @@ func (l *line) send(f Fault, frame []byte) error {
 }
 
 func (l *line) write(frame []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	return l.put(frame)
 }
 
@@ -105,8 +105,8 @@ func (l *line) put(bytes []byte) error {
 }
 
 func (l *line) dribble(frame []byte, pause time.Duration) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	for i := range frame {
 		if err := l.put(frame[i : i+1]); err != nil {
 			return err
