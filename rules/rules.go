@@ -1,5 +1,3 @@
-// Package rules decides what a zone's climate needs: ranges, alerts, corrections, derived quantities. It is pure: time is
-// an argument, the same inputs in the same order give the same outcome, and it knows neither buses nor clocks.
 package rules
 
 import "time"
@@ -87,14 +85,14 @@ type Change struct {
 	Rule     int // index of the Spec
 	Phase    Phase
 	Severity Severity
-	Above    bool    // which side
-	Value    float64 // in the rule's unit; for Blinded the last Good one
-	Min, Max float64 // the range then in force; NaN where it is open
-	Since    Moment  // when the breach began that this is about (triggeredAt)
-	Tried    bool    // a correction's actions ran
-	Success  Truth   // whether the correction worked
-	Actions  []Action
-	Why      string // one sentence for people
+	Above    bool     // which side is broken, or was
+	Value    float64  // in the rule's unit; for Blinded the last usable one, 0 when there was none
+	Min, Max float64  // the range then in force; NaN where it is open
+	Since    Moment   // when the breach began that this is about (triggeredAt); zero without one
+	Tried    bool     // a correction's actions ran
+	Success  Truth    // whether the correction worked
+	Actions  []Action // of the correction; the Set's, not to be changed
+	Why      string   // one sentence for people
 }
 
 // Truth is unknown until it is known.
