@@ -34,7 +34,7 @@ func (g *Gateway) Describe(w io.Writer) error {
 		}
 		age := "never"
 		if p.MaxAge > 0 {
-			age = p.MaxAge.String()
+			age = short(p.MaxAge)
 		}
 		doubt := ""
 		if p.doubtful {
@@ -80,6 +80,19 @@ func (g *Gateway) word(output int, v float64) string {
 	return "off"
 }
 
+// short is 2m and not 2m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// limits are an output's safety limits in words.
 func limits(minOn, minOff, maxRun time.Duration, hold bool) string {
 	var words []string
 	for _, one := range []struct {
@@ -87,7 +100,7 @@ func limits(minOn, minOff, maxRun time.Duration, hold bool) string {
 		d    time.Duration
 	}{{"minOn", minOn}, {"minOff", minOff}, {"maxRun", maxRun}} {
 		if one.d > 0 {
-			words = append(words, one.name+" "+one.d.String())
+			words = append(words, one.name+" "+short(one.d))
 		}
 	}
 	if hold {

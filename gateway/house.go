@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"gacp-erp.internal/glasshouse/buffer"
@@ -80,7 +81,7 @@ type spec struct {
 
 // build resolves a configuration. Every fault is reported, those of the file with their place.
 func build(o Options) (*house, error) {
-	b := &builder{config: o.Config, options: o, house: &house{
+	b := &builder{config: o.Config, options: o, unknown: map[string]bool{}, house: &house{
 		gateway: o.Config.Gateway.ID, pointOf: map[drivers.PointID]int{}, deviceOf: map[string]int{}, outputOf: map[string]int{},
 	}}
 	b.addBuses()
@@ -92,6 +93,9 @@ func build(o Options) (*house, error) {
 		return nil, err // drivers would only repeat it
 	}
 	b.addDrivers()
+	if _, err := linkOptions(o.Config); err != nil {
+		b.fault(o.Config.Uplink.Pos, "", "", "%v", err)
+	}
 	if err := b.faults.Err(); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,8 @@ type builder struct {
 	options Options
 	house   *house
 	faults  configs.Faults
-	bound   []boundDevice // parallel to house.devices
+	bound   []boundDevice   // parallel to house.devices
+	unknown map[string]bool // zones with a device that is not understood: what they measure is not either
 }
 
 // boundDevice is a configured device with its profile and the zone that its topics name.
@@ -131,11 +136,8 @@ func (b *builder) addBuses() {
 func (b *builder) addDevice(c *configs.Device) {
 	p, ok := profile.Lookup(c.Profile)
 	if !ok {
-		hint := "known here: see glasshouse check --profiles"
-		if near := configs.Nearest(c.Profile, profile.IDs()); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		b.fault(c.Pos, ".profile", hint, "no profile is called %q", c.Profile)
+		b.fault(c.Pos, ".profile", known(c.Profile, profile.IDs()), "no profile is called %q", c.Profile)
+		b.unknown[c.Zone] = true
 		return
 	}
 	index := -1
@@ -149,6 +151,7 @@ func (b *builder) addDevice(c *configs.Device) {
 	}
 	if want := b.config.Buses[index].Protocol(); p.Protocol != want {
 		b.fault(c.Pos, ".bus", "", "%s speaks %s, and the bus %s is %s", p.ID, p.Protocol, c.Bus, want)
+		b.unknown[c.Zone] = true
 		return
 	}
 	b.checkNames(c, p)
@@ -192,9 +195,9 @@ func known(word string, among []string) string {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(among) == 0 {
-		return "it has none"
+		return "there are none"
 	}
-	return fmt.Sprintf("it has %v", among)
+	return "there are " + strings.Join(among, ", ")
 }
 
 // offline is how long a device may be silent: the file's word, the profile's, three polls, or five minutes on MQTT.

@@ -53,19 +53,26 @@ func (b *builder) rule(zone *configs.Zone, r *configs.Range) (rules.Spec, bool) 
 	case r.Quantity == "vpd":
 		temperature, humidity := b.inputs(zone.Name, "temperature"), b.inputs(zone.Name, "humidity")
 		if len(temperature) == 0 || len(humidity) == 0 {
-			b.fault(r.Pos, "", "add devices with temperature and humidity to the zone", "nothing in zone %s measures vpd, nor both temperature and humidity", zone.Name)
+			b.blind(zone.Name, r, "add devices with temperature and humidity to the zone", "vpd, nor both temperature and humidity")
 			return s, false
 		}
 		s.Derive, s.Split = rules.VPD, len(temperature)
 		s.Inputs = append(temperature, humidity...)
 	default:
-		b.fault(r.Pos, "", "give the zone to a device that does", "nothing in zone %s measures %s", zone.Name, r.Quantity)
+		b.blind(zone.Name, r, "give the zone to a device that does", r.Quantity)
 		return s, false
 	}
 	b.house.specs = append(b.house.specs, told)
 	b.house.scan.Specs = append(b.house.scan.Specs, scan.Spec{ID: s.ID, Zone: s.Zone, Quantity: s.Quantity, Unit: s.Unit,
 		Inputs: s.Inputs, Outputs: outputsOf(s.Above, s.Below)})
 	return s, true
+}
+
+// blind tells that nothing measures what a range is about, unless that is because a device's profile is not known.
+func (b *builder) blind(zone string, r *configs.Range, hint, what string) {
+	if !b.unknown[zone] {
+		b.fault(r.Pos, "", hint, "nothing in zone %s measures %s", zone, what)
+	}
 }
 
 // inputs are the points of a quantity in a zone, in the order of the file.

@@ -23,7 +23,7 @@ func (g *Gateway) uplinkOptions() (uplink.Options, error) {
 func linkOptions(c *configs.Config) (uplink.Options, error) {
 	secure, err := c.Uplink.TLS.Client(os.ReadFile)
 	if err != nil {
-		return uplink.Options{}, fmt.Errorf("uplink.tls: %w", err)
+		return uplink.Options{}, fmt.Errorf("tls: %w", err)
 	}
 	return uplink.Options{
 		Brokers:  c.Uplink.Brokers,
