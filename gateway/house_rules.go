@@ -57,7 +57,7 @@ func (b *builder) rule(zone *configs.Zone, r *configs.Range) (rules.Spec, bool) 
 			return s, false
 		}
 		s.Derive, s.Split = rules.VPD, len(temperature)
-		s.Inputs = append(temperature, humidity...)
+		s.Inputs = slices.Concat(temperature, humidity)
 	default:
 		b.blind(zone.Name, r, "give the zone to a device that does", r.Quantity)
 		return s, false

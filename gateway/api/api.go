@@ -86,7 +86,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = errors.Join(err, s.http.Close())
 		s.log.Warn("api closed with requests open", "error", err)
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("api socket %s: %w", s.path, err)
+	}
 	return nil
 }
 

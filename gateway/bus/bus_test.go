@@ -219,7 +219,7 @@ func (d *desk) finish() time.Duration {
 
 func (d *desk) wantHealth(want ...error) {
 	d.t.Helper()
-	if !slices.EqualFunc(d.health, want, func(got, want error) bool { return errors.Is(got, want) }) {
+	if !slices.EqualFunc(d.health, want, errors.Is) {
 		d.t.Fatalf("told %v, want %v", d.health, want)
 	}
 }

@@ -151,7 +151,7 @@ func (p *plan) start(r *request, now time.Time) (late uint64) {
 	p.hurried, r.soon = r.soon, false
 	r.due = r.anchor
 	if past := now.Sub(r.anchor); past >= 0 {
-		r.due = r.anchor.Add((past/r.Every + 1) * r.Every)
+		r.due = now.Add(r.Every - past%r.Every)
 	}
 	return late
 }

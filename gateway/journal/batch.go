@@ -93,11 +93,12 @@ func (b *batch) note(key string, value []byte) {
 		b.notes[key] = nil
 		return
 	}
-	v := append(b.values[key][:0], value...)
-	if v == nil {
-		v = []byte{}
+	kept := b.values[key]
+	if kept == nil {
+		kept = make([]byte, 0, len(value))
 	}
-	b.values[key], b.notes[key] = v, v
+	kept = append(kept[:0], value...)
+	b.values[key], b.notes[key] = kept, kept
 }
 
 // drop removes the oldest records of a kind until as many bytes are free, or none of the kind is left.

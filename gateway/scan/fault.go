@@ -60,6 +60,19 @@ func (c *Core) condition(k *Condition) {
 	}
 }
 
+// deviation is the value minus the limit that is broken: negative below the range, 0 within it and once it is over.
+func deviation(ch *rules.Change) float64 {
+	switch {
+	case ch.Phase == rules.Resolved:
+		return 0
+	case ch.Above && !math.IsNaN(ch.Max):
+		return math.Max(0, ch.Value-ch.Max)
+	case !ch.Above && !math.IsNaN(ch.Min):
+		return math.Min(0, ch.Value-ch.Min)
+	}
+	return 0
+}
+
 // change tells one transition of a rule.
 func (c *Core) change(ch *rules.Change) {
 	if ch.Rule < 0 || ch.Rule >= len(c.cfg.Specs) {
@@ -91,16 +104,8 @@ func (c *Core) change(ch *rules.Change) {
 	if int(ch.Phase) >= len(kinds) {
 		return
 	}
-	deviation := 0.0
-	if ch.Phase == rules.Resolved {
-		// back in range: nothing deviates
-	} else if ch.Above && !math.IsNaN(ch.Max) {
-		deviation = math.Max(0, ch.Value-ch.Max)
-	} else if !ch.Above && !math.IsNaN(ch.Min) {
-		deviation = math.Min(0, ch.Value-ch.Min)
-	}
 	a.Last = c.emit(Event{Kind: kinds[ch.Phase], Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Severity: ch.Severity,
 		Rule: ch.Rule, Zone: spec.Zone, Quantity: spec.Quantity, Unit: spec.Unit, Value: ch.Value, Min: ch.Min, Max: ch.Max,
-		Deviation: deviation, Above: ch.Above, Tried: tried, Success: success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
+		Deviation: deviation(ch), Above: ch.Above, Tried: tried, Success: success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
 	a.Open = ch.Phase != rules.Resolved
 }

@@ -332,7 +332,8 @@ func same(a, b float64) bool { return math.Abs(a-b) <= 1e-6*math.Max(1, math.Abs
 // Settled says that every output has confirmed what is wanted of it; always true when only observing.
 func (c *Core) Settled() bool {
 	for i := range c.outputs {
-		if !c.cfg.Observe && !c.outputs[i].confirmed && !(c.stopping && c.cfg.Outputs[i].Hold) {
+		held := c.stopping && c.cfg.Outputs[i].Hold
+		if !c.outputs[i].confirmed && !held && !c.cfg.Observe {
 			return false
 		}
 	}
