@@ -113,7 +113,7 @@ func (s *Slave) accept() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		s.serving.Go(func() { s.Serve(conn) })
+		go s.Serve(conn)
 	}
 }
 
@@ -130,8 +130,8 @@ func (s *Slave) serve(conn net.Conn, read func(io.Reader, *message) error, frame
 	}
 	l := newLine(conn)
 	defer func() {
-		s.leave(conn)
 		l.end()
+		s.leave(conn)
 	}()
 	request := message{pdu: make([]byte, 0, maxPDU)}
 	answer := message{pdu: make([]byte, 0, maxPDU)}
@@ -162,11 +162,13 @@ func (s *Slave) enter(conn net.Conn) bool {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.conns[conn] = struct{}{}
+		s.serving.Add(1) // before Close can wait
 	}
 	return !s.closed
 }
 
 func (s *Slave) leave(conn net.Conn) {
+	defer s.serving.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, conn)
