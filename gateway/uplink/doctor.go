@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -203,11 +204,14 @@ func (d *doctor) producer(ctx context.Context) {
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
-	switch v := d.o.classify(err, ""); {
+	switch {
 	case err == nil:
 		d.report.ok("idempotent sending is allowed")
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		d.report.fail(d.tool("kafka-acls.sh", "--add", "--allow-principal", d.principal(), "--operation", "IdempotentWrite", "--cluster"),
+			"%s may not send idempotently: the right to write to a topic brings that along, before Kafka 3.0 it needs the right IdempotentWrite", d.principal())
 	default:
-		d.report.fail(d.tool("kafka-acls.sh", "--add", "--allow-principal", d.principal(), "--operation", "IdempotentWrite", "--cluster"), "%s", v.words)
+		d.report.fail("", "Kafka gives no producer id: %s", d.o.classify(err, "").words)
 	}
 }
 

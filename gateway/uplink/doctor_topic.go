@@ -41,7 +41,9 @@ func byName(meta *kmsg.MetadataResponse) map[string]kmsg.MetadataResponseTopic {
 func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataResponseTopic) bool {
 	made := false
 	for _, want := range d.topics {
-		if found[want.Name].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		// What we may not see may be missing too.
+		hidden := found[want.Name].ErrorCode == kerr.TopicAuthorizationFailed.Code
+		if !hidden && found[want.Name].ErrorCode != kerr.UnknownTopicOrPartition.Code {
 			continue
 		}
 		settings := map[string]*string{}
@@ -55,6 +57,7 @@ func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataRespo
 			made = true
 		case errors.Is(err, kerr.TopicAlreadyExists):
 			made = true
+		case hidden: // told by checkTopic
 		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 			d.report.warn(d.grant(want.Name, "Create"), "topic %s: we may not create it", want.Name)
 		default:

@@ -49,9 +49,10 @@ var rules = []rule{
 		"topic {topic} does not exist: create it with `glasshouse uplink doctor --fix`, or ask the platform's operator"},
 	{kerr.InvalidTopicException, blocked, false, "{topic} is no valid name of a topic: correct uplink.topics in the configuration"},
 	{kerr.TopicAuthorizationFailed, blocked, false,
-		"{user} may not write to topic {topic}: `glasshouse uplink doctor` prints the command that grants it; ask the platform's operator"},
+		"{user} may not write to topic {topic}, or it does not exist: `glasshouse uplink doctor` prints the commands that mend it; ask the platform's operator"},
+	// Since Kafka 3.0 the right to write to any topic is enough.
 	{kerr.ClusterAuthorizationFailed, blocked, false,
-		"{user} may not use the idempotent producer (IdempotentWrite on the cluster, needed before Kafka 3.0): ask the platform's operator"},
+		"{user} may not write to topic {topic}, nor to any other (before Kafka 3.0: lacks IdempotentWrite on the cluster): `glasshouse uplink doctor` prints the commands that mend it; ask the platform's operator"},
 	// All records of one try carry the same time, the time of sending: no single record is at fault.
 	{kerr.InvalidTimestamp, blocked, false,
 		"Kafka refuses the time of sending on topic {topic}: compare this box's clock (`timedatectl`) with Kafka's, and look at message.timestamp.before.max.ms and after.max.ms"},
@@ -98,7 +99,7 @@ func detail(err error, code *kerr.Error) string {
 	for _, bare := range []string{code.Error(), code.Description, code.Message} {
 		text = strings.ReplaceAll(text, bare, "")
 	}
-	if text = strings.Trim(text, " :;\n"); text == "" {
+	if text = strings.Trim(text, " :;\n()"); text == "" {
 		return ""
 	}
 	return " (" + text + ")"

@@ -241,7 +241,7 @@ func run(t testing.TB, o Options, hurry func(*pace)) *running {
 func quick(p *pace) {
 	p.retry = [2]time.Duration{20 * time.Millisecond, 100 * time.Millisecond}
 	p.blocked = [2]time.Duration{20 * time.Millisecond, 100 * time.Millisecond}
-	p.refresh = 20 * time.Millisecond
+	p.refresh, p.drain = 20*time.Millisecond, time.Second
 	p.probe = [2]time.Duration{100 * time.Millisecond, 200 * time.Millisecond}
 }
 

@@ -66,8 +66,9 @@ func (v *virtual) all(topic string) []*kgo.Record {
 	return all(v.t, topic, kgo.SeedBrokers(fmt.Sprintf("localhost:%d", virtualPort)), kgo.Dialer(v.network.DialContext), kgo.WithDecompressor(v.unpack))
 }
 
-// TestHoursWithoutKafka stops Kafka and starts it eight hours later.
+// TestHoursWithoutKafka stops Kafka and starts it three hours later.
 func TestHoursWithoutKafka(t *testing.T) {
+	t.Parallel()
 	v := newVirtual(t)
 	synctest.Test(t, func(t *testing.T) {
 		v.start()
@@ -80,7 +81,7 @@ func TestHoursWithoutKafka(t *testing.T) {
 		}
 		v.cluster.Close()
 		alerts := m.fill("alerts", "a", 1, 1)
-		for hour := range 8 {
+		for hour := range 3 {
 			ids = append(ids, m.fill("telemetry", fmt.Sprint("hour", hour), 100, 5)...)
 			time.Sleep(time.Hour)
 		}
@@ -113,6 +114,7 @@ func TestHoursWithoutKafka(t *testing.T) {
 // TestASilentLinkHealsByItself cuts a link so that nothing breaks and nothing comes through, as mobile networks do, for an
 // hour, with records in flight.
 func TestASilentLinkHealsByItself(t *testing.T) {
+	t.Parallel()
 	v := newVirtual(t)
 	synctest.Test(t, func(t *testing.T) {
 		v.start()

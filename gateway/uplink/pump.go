@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gacp-erp.internal/glasshouse/buffer"
@@ -324,8 +325,8 @@ func (p *pump) tell(err error) verdict {
 		return v
 	}
 	v := p.u.o.classify(err, p.lane.Topic)
-	if v.class == poison {
-		v.class = retry
+	if _, ok := errors.AsType[*kerr.Error](err); ok && !v.link {
+		p.u.reached(p) // Kafka itself said so
 	}
 	p.u.faulty(p, v)
 	return v
