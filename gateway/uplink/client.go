@@ -237,9 +237,9 @@ func (l libraryLog) Log(_ kgo.LogLevel, text string, pairs ...any) {
 
 var (
 	// errSlow is told while an acknowledgement is overdue.
-	errSlow = errors.New("Kafka answers, but has not acknowledged what was sent; still waiting")
+	errSlow = errors.New("no acknowledgement of what was sent, though Kafka answers; still waiting")
 	// errStuck is returned when a client was given up because it got no acknowledgement although Kafka answers others.
-	errStuck = errors.New("Kafka answers, but has never acknowledged what was sent; sending it again over a new connection")
+	errStuck = errors.New("no acknowledgement of what was sent, though Kafka answers; sending it again over a new connection")
 	// errLeft is returned when a client did not end in time.
 	errLeft = errors.New("the Kafka client did not end")
 )

@@ -241,9 +241,10 @@ func TestDoctorAtADeadEnd(t *testing.T) {
 	o = options(newMemory(), "seed.test:9092")
 	real := c.ListenAddrs()[0]
 	o.Dial = func(ctx context.Context, network, host string) (net.Conn, error) {
-		if host == "seed.test:9092" {
+		switch host {
+		case "seed.test:9092":
 			host = real
-		} else if host == real {
+		case real:
 			return nil, errors.New("no route")
 		}
 		return new(net.Dialer).DialContext(ctx, network, host)
@@ -274,7 +275,7 @@ func TestWords(t *testing.T) {
 		{net.ErrClosed, retry, true, "the connection to Kafka (k1:9092, k2:9092) broke"},
 		{errors.Join(kerr.SaslAuthenticationFailed, errors.New("x")), blocked, true, "Kafka refuses the log-in of user gh by plain: correct uplink.sasl in the configuration (x)"},
 		{errors.New("odd"), retry, true, "Kafka (k1:9092, k2:9092): odd"},
-		{errStuck, retry, false, "topic a.topic: Kafka answers, but has never acknowledged"},
+		{errStuck, retry, false, "topic a.topic: no acknowledgement of what was sent"},
 	} {
 		if v := o.classify(tt.err, "a.topic"); v.class != tt.class || v.link != tt.link || !strings.HasPrefix(v.words, tt.words) {
 			t.Errorf("%v: %+v", tt.err, v)

@@ -27,6 +27,8 @@ type pump struct {
 	few      int            // records of one try while a poisoned one is looked for; 0: no limit
 	chosen   []int
 	failures int // in a row
+	aside    int // records set aside since that was last logged
+	told     time.Time
 	state    state
 }
 
@@ -202,12 +204,17 @@ func (p *pump) most() int {
 	return p.u.pace.window[2]
 }
 
-// setAside gives up one record.
+// setAside gives up one record, and logs it: at most one a minute, with how many there were.
 func (p *pump) setAside(i int, err error) {
 	p.window.fates[i] = rejected
 	v := p.u.o.classify(err, p.lane.Topic)
 	p.state.poisoned.Add(1)
-	p.u.log.Error("record set aside: Kafka will never take it", "lane", p.lane.Name, "topic", p.lane.Topic,
+	if p.aside++; time.Since(p.told) < time.Minute {
+		return
+	}
+	records := p.aside
+	p.told, p.aside = time.Now(), 0
+	p.u.log.Error("record set aside: Kafka will never take it", "lane", p.lane.Name, "topic", p.lane.Topic, "records", records,
 		"sequence", p.window.entries[i].Sequence, "key", string(p.window.entries[i].Key), "error", v.words)
 }
 
