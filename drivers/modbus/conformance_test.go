@@ -104,7 +104,7 @@ func rig(t *testing.T) drivertest.Rig {
 
 func TestConformance(t *testing.T) { drivertest.Run(t, rig) }
 
-// TestConformanceOfTime: what the suite cannot see from outside: a call in its pauses is ended too.
+// TestPausesEnd: a call in one of its pauses is ended too, which the suite cannot see from outside.
 func TestPausesEnd(t *testing.T) {
 	_, c := greenhouse(t)
 	c.Units[0].AfterConnect, c.Units[1].InterFrame = time.Hour, time.Hour

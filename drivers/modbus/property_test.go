@@ -35,7 +35,6 @@ type trap struct {
 	slave  *slave.Slave
 	epoch  uint16
 	values map[drivers.PointID]float64
-	older  map[drivers.PointID]map[float64]bool
 }
 
 const (
@@ -66,7 +65,7 @@ func trapPoint(unit byte, table Table, address int) drivers.PointID {
 	return drivers.PointID(fmt.Sprintf("u%d.%s%d", unit+1, table, address))
 }
 
-// trapBus has requests of several lengths to the same tables, among them two pairs of the same length.
+// trapBus has requests of two lengths, several of each to the same table: a length alone tells no answer from another.
 func trapBus(c *Config) {
 	for u := range byte(trapUnits) {
 		unit := Unit{ID: fmt.Sprintf("u%d", u+1), Address: u + 1}
