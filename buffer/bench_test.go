@@ -6,20 +6,19 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
 // The yardstick of the benchmarks below is bbolt alone, one key for each event with the same bytes, settings as good as
-// they get: FillPercent 1, map freelist, freelist not synced. Run both in one sitting and compare ratios:
-//
-//	go test ./buffer -run '^$' -bench 'Commit|Drain'
-//
-// events/s is what was made durable, B/event what the kernel was asked to write to the disk (/proc/self/io).
+// they get: FillPercent 1, map freelist, freelist not synced. events/s is what was made durable, B/event what the kernel
+// was asked to write to the disk (/proc/self/io). Rates depend on the machine, ratios do not.
 
 // telemetryEvents are events as the gateway makes them: 534 bytes of JSON with values that wander, an id that is as random
 // as a uuid of version 7, and the headers that go with it.
@@ -51,40 +50,52 @@ func telemetryEvents(n int) []Record {
 // events is what a benchmark cycles through: enough that nothing is compressed against its own repetition.
 const events = 50_000
 
+// BenchmarkCommit makes batches durable, 50 commits here and 50 with bare bbolt in turn, so that whatever else the disk has
+// to do weighs on both. "x" is our rate by bbolt's.
 func BenchmarkCommit(b *testing.B) {
 	recs := telemetryEvents(events)
 	for _, batch := range []int{100, 1000} {
-		b.Run(fmt.Sprintf("glasshouse/%d", batch), func(b *testing.B) {
-			o := Options{Dir: b.TempDir(), Lanes: []LaneSpec{{Name: telemetry}}}
-			buf := open(b, o)
-			benchCommits(b, batch, recs, func(recs []Record) error { return buf.Commit(recs, nil) })
-		})
-		b.Run(fmt.Sprintf("bbolt/%d", batch), func(b *testing.B) {
-			put, done := rawBolt(b)
+		b.Run(strconv.Itoa(batch), func(b *testing.B) {
+			buf := open(b, Options{Dir: b.TempDir(), Lanes: []LaneSpec{{Name: telemetry}}})
+			raw, done := rawBolt(b)
 			defer done()
-			benchCommits(b, batch, recs, put)
+			ours := &side{put: func(recs []Record) error { return buf.Commit(recs, nil) }}
+			bare := &side{put: raw}
+			for b.Loop() {
+				ours.turn(b, recs, batch)
+				bare.turn(b, recs, batch)
+			}
+			b.ReportMetric(ours.rate(), "events/s")
+			b.ReportMetric(bare.rate(), "bbolt-events/s")
+			b.ReportMetric(ours.rate()/bare.rate(), "x")
+			b.ReportMetric(float64(ours.bytes)/float64(ours.n), "B/event")
+			b.ReportMetric(float64(bare.bytes)/float64(bare.n), "bbolt-B/event")
 		})
 	}
 }
 
-// benchCommits commits batches and reports rate and bytes an event. Every iteration is 50 commits, so that growing a file
-// weighs the same however long the benchmark runs.
-func benchCommits(b *testing.B, batch int, recs []Record, put func([]Record) error) {
-	syscall.Sync()
-	before, n := written(b), 0
-	for b.Loop() {
-		for range 50 {
-			at := n % (len(recs) - batch + 1)
-			if err := put(recs[at : at+batch]); err != nil {
-				b.Fatal(err)
-			}
-			n += batch
-		}
-	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
-	syscall.Sync()
-	b.ReportMetric(float64(written(b)-before)/float64(n), "B/event")
+// side is one of the two that are compared.
+type side struct {
+	put   func([]Record) error
+	n     int // events so far
+	took  time.Duration
+	bytes int64
 }
+
+func (s *side) turn(b *testing.B, recs []Record, batch int) {
+	before, start := written(b), time.Now()
+	for range 50 {
+		at := s.n % (len(recs) - batch + 1)
+		if err := s.put(recs[at : at+batch]); err != nil {
+			b.Fatal(err)
+		}
+		s.n += batch
+	}
+	s.took += time.Since(start)
+	s.bytes += written(b) - before
+}
+
+func (s *side) rate() float64 { return float64(s.n) / s.took.Seconds() }
 
 // rawBolt is the yardstick: one key for each event.
 func rawBolt(b *testing.B) (put func([]Record) error, done func()) {
@@ -170,4 +181,61 @@ func BenchmarkDrain(b *testing.B) {
 			b.ReportMetric(float64(drained)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkMillionWaiting has a million events wait, and reports what that costs in memory and at the next start.
+func BenchmarkMillionWaiting(b *testing.B) {
+	recs := telemetryEvents(events)
+	o := Options{Dir: b.TempDir(), Lanes: []LaneSpec{{Name: telemetry}}}
+	buf := open(b, o)
+	before := anonymous(b)
+	for n := 0; n < 1_000_000; n += 1000 {
+		at := n % (len(recs) - 1000 + 1)
+		commit(b, buf, recs[at:at+1000], nil)
+	}
+	peek(b, buf, telemetry, 0, 1<<20)
+	grown := anonymous(b) - before
+	runtime.KeepAlive(recs)
+	if err := buf.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(o.Dir, cleanName)); err != nil {
+		b.Fatal(err) // as after a power cut: the newest segment is probed
+	}
+	for b.Loop() {
+		buf = open(b, o)
+		if len(peek(b, buf, telemetry, 0, 1)) != 1 {
+			b.Fatal("nothing waits")
+		}
+		b.StopTimer()
+		if err := buf.Close(); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(o.Dir, cleanName)); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(grown)/1e6, "MB-grown")
+	b.ReportMetric(b.Elapsed().Seconds()*1000/float64(b.N), "ms-to-open-and-peek")
+}
+
+// anonymous is this process' anonymous resident memory after a garbage collection, in bytes.
+func anonymous(b *testing.B) int64 {
+	debug.FreeOSMemory()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skip("no /proc/self/status: ", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			n, err := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n << 10
+		}
+	}
+	b.Skip("no RssAnon in /proc/self/status")
+	return 0
 }
