@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,8 +78,8 @@ zones:
       vpd: {day: 0.2..2.5}
 `
 
-// newWorld builds the world; nothing runs yet.
-func newWorld(t *testing.T) *testWorld {
+// newWorld builds the world, its Kafka without the missing topics; nothing runs yet.
+func newWorld(t *testing.T, missing ...string) *testWorld {
 	t.Helper()
 	w := &testWorld{t: t, slave: slave.New(), dir: t.TempDir(), links: map[net.Conn]struct{}{}, store: &brokenStore{}}
 	w.config = fmt.Sprintf(testConfig, w.dir)
@@ -86,7 +87,9 @@ func newWorld(t *testing.T) *testWorld {
 	w.climate(24, 65)
 	topics := []string{}
 	for _, topic := range contract.Topics() {
-		topics = append(topics, topic.Name)
+		if !slices.Contains(missing, topic.Name) {
+			topics = append(topics, topic.Name)
+		}
 	}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.SeedTopics(3, topics...), kfake.ListenFn(w.network.Listen))
 	if err != nil {

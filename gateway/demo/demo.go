@@ -145,7 +145,11 @@ func (w *world) configure(o Options) (*configs.Config, string, error) {
 		return nil, "", fmt.Errorf("a gateway runs in %s already; stop it, or choose another directory with --data", o.DataDir)
 	}
 	file := filepath.Join(o.DataDir, "glasshouse.yaml")
-	if err := os.WriteFile(file, configuration(dir, w.kafkaAddress, w.slave.Addr(), w.broker.address()), 0o644); err != nil {
+	text, err := configuration(dir, w.kafkaAddress, w.slave.Addr(), w.broker.address())
+	if err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
 		return nil, "", fmt.Errorf("configuration of the demo: %w", err)
 	}
 	config, err := configs.Load(file)

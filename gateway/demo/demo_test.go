@@ -22,7 +22,11 @@ import (
 // A data directory may have any name, and the real constructors take the configuration.
 func TestConfiguration(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), `a "b": c`)
-	config, err := configs.Parse("glasshouse.yaml", configuration(dir, "127.0.0.1:9092", "127.0.0.1:5020", "[::1]:1883"),
+	text, err := configuration(dir, "127.0.0.1:9092", "127.0.0.1:5020", "[::1]:1883")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := configs.Parse("glasshouse.yaml", text,
 		func(string) (string, bool) { return "", false }, os.ReadFile)
 	if err != nil {
 		t.Fatal(err)

@@ -2,11 +2,8 @@ package scan
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -268,54 +265,6 @@ func TestBadDataNeverLeavesSafe(t *testing.T) {
 				t.Errorf("%g moved the fan", v)
 			}
 		}
-	}
-}
-
-func day(t *testing.T) string {
-	cfg := config(nil)
-	cfg.Rules = thermostat()
-	p, h, temp := newPlant(t, cfg), &strings.Builder{}, 20.0
-	for i := range 86400 {
-		sun := math.Max(0, math.Sin(2*math.Pi*(float64(i)-21600)/86400))
-		// explicit conversions keep the compiler from fusing, which differs between machines
-		temp += float64(0.002*sun) - float64(0.0001*(temp-15)) - float64(0.003*p.value)
-		before := len(p.seen)
-		p.now = time.Duration(i) * time.Second
-		p.core.Step(Input{Now: at(p.now), Readings: []Observation{{Point: 0, Value: temp, Quality: drivers.Good}}, Confirmations: p.pending})
-		p.pending = nil
-		for _, s := range p.core.cycle.Switches {
-			p.value = s.Value
-			p.pending = append(p.pending, Confirmation{Output: s.Output, ID: s.ID, Value: s.Value})
-		}
-		p.seen = append(p.seen, p.core.cycle.Events...)
-		for _, e := range p.seen[before:] {
-			_, _ = fmt.Fprintf(h, "%s %s kind=%d value=%g %s %s\n", e.At.Format(time.DateTime), e.ID, e.Kind, e.Value, e.Holder, e.Title)
-		}
-	}
-	if n := p.count(OutputSwitched); n < 2 {
-		t.Fatalf("the day switched %d times", n)
-	}
-	return h.String()
-}
-
-var update = flag.Bool("update", false, "write testdata/day.txt anew")
-
-func TestDay(t *testing.T) {
-	got := day(t)
-	if again := day(t); again != got {
-		t.Error("two runs of one day differ")
-	}
-	if *update {
-		if err := os.WriteFile("testdata/day.txt", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/day.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the day differs from testdata/day.txt:\n%s", got)
 	}
 }
 
