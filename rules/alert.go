@@ -19,20 +19,26 @@ func (e *evaluation) judge() {
 		} else if high != e.above {
 			e.breach(high)
 		}
-	case firing:
-		if e.clear() {
-			e.phase, e.from = resolving, e.now.Steady
-		} else if worse := e.judged(); worse > e.severity {
-			e.severity = worse
-			e.tell(Escalated, e.breachWords())
-		}
-	case resolving:
-		if !e.clear() {
-			e.phase = firing
-		}
+	case firing, resolving:
+		e.follow()
 	}
 	if e.phase == pending && e.now.Steady-e.from >= e.For {
 		e.raise()
+	}
+}
+
+// follow watches the value of an open alert come back, leave again and get worse.
+func (e *evaluation) follow() {
+	if e.clear() {
+		if e.phase == firing {
+			e.phase, e.from = resolving, e.now.Steady
+		}
+		return
+	}
+	e.phase = firing
+	if worse := e.judged(); worse > e.severity {
+		e.severity = worse
+		e.tell(Escalated, e.breachWords())
 	}
 }
 

@@ -61,7 +61,7 @@ func TestLifeOfAnAlert(t *testing.T) {
 		{"severities that never are", func(s *Spec) { s.Above, s.Critical, s.Emergency = nil, 0, 0 }, "0s 90\n 1m end", "30s raised warning above 90"},
 		{"escalates while resolving", func(s *Spec) { s.Above = nil }, "0s 27\n 1m 25\n 70s 31\n 2m end", `
 			30s raised warning above 27
-			1m10.25s escalated critical above 31`},
+			1m10s escalated critical above 31`},
 		{"the other side while firing", nil, `
 			0s 27
 			1m 21
