@@ -139,6 +139,7 @@ type Buffer struct {
 	number     uint32    // of the newest segment file that ever was
 	headFaults int       // commits in a row that the head's disk refused
 	leaveHead  bool      // the head must not be written any more
+	complaint  string    // the last failure of a write in the background
 
 	ids   map[Lane]uint16 // the named lanes; never changes
 	order []uint16        // the same in the order of Options.Lanes
@@ -245,13 +246,15 @@ func (b *Buffer) Close() error {
 	segments := b.segments
 	b.segments = nil
 	b.mu.Unlock()
+	whole := true
 	for _, s := range segments {
-		errs = append(errs, b.closeFile(s))
+		whole = whole && !s.broken
+		errs = append(errs, s.shut())
 	}
 	b.codec.close()
 	err := errors.Join(errs...)
-	if err == nil {
-		err = markClean(b.opts.Dir)
+	if err == nil && whole {
+		err = markClean(b.opts.Dir) // else the next Open probes
 	}
 	return errors.Join(err, b.lock.Close())
 }
@@ -289,9 +292,15 @@ func (b *Buffer) background(what string, write func() error) {
 		return
 	}
 	defer b.write.Unlock()
-	if err := write(); err != nil {
+	err := write()
+	if err == nil {
+		b.complaint = ""
+		return
+	}
+	b.signal(b.dirty)
+	if words := what + ": " + err.Error(); words != b.complaint {
+		b.complaint = words // a disk that stays broken is one line, not one a second
 		b.opts.Log.Warn("buffer: "+what, "error", err)
-		b.signal(b.dirty)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -223,6 +224,97 @@ func TestCommitRefusesWhatNoCommitCanTake(t *testing.T) {
 		t.Fatalf("%d entries, want 3", len(es))
 	}
 	want(t, es[1], 2, huge)
+}
+
+func TestWhatIsSetAsideIsBounded(t *testing.T) {
+	o := small(t.TempDir())
+	b := open(t, o)
+	const n = maxAside + 30
+	var poison []uint64
+	for i := range n / 10 {
+		commit(t, b, records(telemetry, i*10, 10), nil)
+	}
+	for i := range uint64(n) {
+		poison = append(poison, i+1)
+	}
+	b.Ack(telemetry, 500, poison...)
+	commit(t, b, nil, nil)
+	b.Ack(telemetry, n, poison...)
+	check := func(b *Buffer) {
+		t.Helper()
+		if l := stats(t, b, telemetry); l.SetAside != maxAside || l.Dropped != 30 || l.Sent != 0 || l.Waiting != 0 {
+			t.Errorf("%+v, want %d set aside and 30 dropped", l, maxAside)
+		}
+		es, err := b.SetAside(telemetry)
+		if err != nil || len(es) != maxAside {
+			t.Fatalf("%d set aside (%v)", len(es), err)
+		}
+		for i, e := range es {
+			want(t, e, uint64(i+31), record(telemetry, i+30))
+		}
+	}
+	commit(t, b, records(alerts, 0, 1), nil)
+	check(b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(open(t, o))
+}
+
+func TestALaneThatIsNotNamedAnyMoreKeepsItsRecords(t *testing.T) {
+	o := small(t.TempDir())
+	b := open(t, o)
+	commit(t, b, append(records(telemetry, 0, 3), records(alerts, 0, 2)...), nil)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	few := o
+	few.Lanes = []LaneSpec{{Name: "device.status"}, {Name: alerts}}
+	b = open(t, few)
+	if _, err := b.Peek(telemetry, 0, 1); !errors.Is(err, ErrUnknownLane) {
+		t.Errorf("peek: %v", err)
+	}
+	if l := stats(t, b, telemetry); l.Waiting != 3 {
+		t.Errorf("%+v", l)
+	}
+	if l := stats(t, b, alerts); l.Waiting != 2 || l.Critical {
+		t.Errorf("%+v, want two that are not critical any more", l)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	if es := peek(t, b, telemetry, 0, 1<<20); len(es) != 3 {
+		t.Errorf("%d records are left once the lane is named again", len(es))
+	}
+}
+
+func TestOptionsSayAllThatIsWrong(t *testing.T) {
+	_, err := Open(Options{MaxBytes: 1 << 20, Reserve: 1 << 20, SegmentBytes: 1, Lanes: []LaneSpec{{Name: "a"}, {Name: "a"}}})
+	for _, word := range []string{"Dir", "segment of 1 bytes", "reserve", `"a"`} {
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%v does not speak of %s", err, word)
+		}
+	}
+}
+
+func TestReadersOutliveClose(t *testing.T) {
+	b := open(t, small(t.TempDir()))
+	commit(t, b, records(telemetry, 0, 10), nil)
+	s := b.newest()
+	if _, err := b.acquire(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s.db == nil {
+		t.Error("closed under a reader")
+	}
+	b.release(s)
+	if s.db != nil {
+		t.Error("not closed after its last reader")
+	}
 }
 
 func files(t testing.TB, dir, pattern string) []string {

@@ -93,16 +93,13 @@ func (c *content) readCatalog(tx *bolt.Tx) error {
 		c.faults = append(c.faults, fmt.Sprintf("the catalog's entry of segment %x was damaged", k))
 	}
 	return c.each(tx, bucketCatalog, func(k, v []byte) error {
-		e, err := parseEntry(v)
-		if err != nil || len(k) != 4 {
-			bad(k)
-			return nil
-		}
+		e, ok := parseEntry(v)
 		for _, r := range e.ranges {
-			if int(r.Lane) >= len(c.state.Lanes) {
-				bad(k)
-				return nil
-			}
+			ok = ok && int(r.Lane) < len(c.state.Lanes)
+		}
+		if !ok || len(k) != 4 {
+			bad(k) // the segment itself will say what it has
+			return nil
 		}
 		c.catalog[binary.BigEndian.Uint32(k)] = e
 		return nil

@@ -77,7 +77,7 @@ func list(dir string) (*listing, error) {
 			l.any = l.any || slices.Contains(copyNames[:], name)
 			continue
 		}
-		l.any = true
+		l.any = l.any || !strings.Contains(name, newSuffix)
 		switch {
 		case strings.HasSuffix(name, damagedSuffix):
 			l.damaged = append(l.damaged, name)

@@ -172,13 +172,10 @@ type entry struct {
 	ranges []laneRange
 }
 
-func parseEntry(b []byte) (e entry, err error) {
+func parseEntry(b []byte) (e entry, ok bool) {
 	d := decoder{rest: b}
 	e.kept, e.bytes, e.ranges = d.byte() != 0, int64(d.uint()), d.ranges()
-	if d.bad {
-		return entry{}, fmt.Errorf("an entry of the catalog is cut short: %w", ErrDamaged)
-	}
-	return e, nil
+	return e, !d.bad
 }
 
 func catalogKey(number uint32) []byte { return binary.BigEndian.AppendUint32(nil, number) }

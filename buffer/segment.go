@@ -255,6 +255,17 @@ func (s *segment) close() error {
 	return nil
 }
 
+// shut closes the segment's file for good, now or when its last reader is done.
+func (s *segment) shut() error {
+	s.file.Lock()
+	defer s.file.Unlock()
+	s.gone = true
+	if s.users > 0 {
+		return nil
+	}
+	return s.close()
+}
+
 // retire removes the segment's file. Readers that have it open go on until they are done.
 func (s *segment) retire() error {
 	s.file.Lock()
