@@ -61,6 +61,7 @@ func (b *builder) modbus(bus int, c *configs.Bus) (drivers.Driver, error) {
 			if from, ok := d.profile.Output(d.config.Outputs[i].Output); ok {
 				register := b.register(d.config, from.Register, drivers.PointID(d.config.ID+"."+from.Name), d.config.Every, 0)
 				register.Min, register.Max, register.Writable = from.Min, from.Max, true
+				register.ReadBack = b.readBack(d.config, from.ReadBack)
 				unit.Points = append(unit.Points, register)
 			}
 		}
@@ -72,7 +73,7 @@ func (b *builder) modbus(bus int, c *configs.Bus) (drivers.Driver, error) {
 // register is a profile's register in the driver's words.
 func (b *builder) register(c *configs.Device, r *profile.Register, id drivers.PointID, device, point time.Duration) modbus.Point {
 	p := modbus.Point{ID: id, Address: uint16(r.Address), Bit: -1, Scale: r.Scale, Offset: r.Offset, Every: point,
-		WordSwap: r.WordOrder == "little", ByteSwap: r.ByteOrder == "little"}
+		WordSwap: r.WordOrder == "little", ByteSwap: r.ByteOrder == "little", Invalid: r.Invalid}
 	if device > 0 {
 		p.Every = device
 	}
@@ -87,6 +88,18 @@ func (b *builder) register(c *configs.Device, r *profile.Register, id drivers.Po
 		b.fault(c.Pos, ".profile", "", "point %s: %v", id, err)
 	}
 	return p
+}
+
+// readBack is where an output shows its state, when that is not where it is written.
+func (b *builder) readBack(c *configs.Device, r *profile.Register) *modbus.Register {
+	if r == nil {
+		return nil
+	}
+	table, err := modbus.ParseTable(r.Table)
+	if err != nil {
+		b.fault(c.Pos, ".profile", "", "read-back: %v", err)
+	}
+	return &modbus.Register{Table: table, Address: uint16(r.Address)}
 }
 
 func (b *builder) mqtt(bus int, c *configs.Bus) (drivers.Driver, error) {

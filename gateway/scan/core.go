@@ -43,6 +43,7 @@ type Core struct {
 	buses   map[string]bool
 	image   rules.Image
 	wants   []rules.Want // of this cycle
+	best    []strongest  // of each output
 }
 
 // New builds a Core. saved is the newest Cycle.State, nil on the first start; leases go on only when sameBoot.
@@ -56,7 +57,7 @@ func New(cfg Config, saved []byte, sameBoot bool) (*Core, error) {
 	}
 	c := &Core{cfg: cfg, faults: map[string]*Fault{}, buses: map[string]bool{},
 		points: make([]pointState, len(cfg.Points)), devices: make([]deviceState, len(cfg.Devices)),
-		outputs: make([]outputState, len(cfg.Outputs)), alerts: make([]alertState, len(cfg.Specs))}
+		outputs: make([]outputState, len(cfg.Outputs)), best: make([]strongest, len(cfg.Outputs)), alerts: make([]alertState, len(cfg.Specs))}
 	c.image = rules.Image{Samples: make([]rules.Sample, len(cfg.Points)), Outputs: make([]rules.Feedback, len(cfg.Outputs))}
 	for i := range c.points {
 		c.points[i].output = -1
@@ -156,12 +157,14 @@ func (c *Core) clock(now rules.Moment) {
 // evaluate runs the rules; one that panics ends them all, with their outputs at safe.
 func (c *Core) evaluate() {
 	c.wants = c.wants[:0]
+	clear(c.best)
 	if c.cfg.Rules == nil || c.rulesOff {
 		return
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.rulesOff, c.wants = true, c.wants[:0]
+			clear(c.best)
 			c.raise("rules", "", "error", rules.Critical, "rules are switched off", fmt.Sprintf("a rule failed: %v; restart the gateway", fault))
 		}
 	}()
@@ -173,6 +176,7 @@ func (c *Core) evaluate() {
 		c.change(&out.Changes[i])
 	}
 	c.wants = append(c.wants, out.Wants...)
+	c.rank()
 }
 
 // emit stamps an event and gives it an id.

@@ -32,8 +32,8 @@ func (c *Core) observe(r *Observation) {
 		return
 	}
 	cfg, p, now := &c.cfg.Points[r.Point], &c.points[r.Point], c.cycle.Now
-	if errors.Is(r.Err, drivers.ErrUnit) || errors.Is(r.Err, drivers.ErrBus) {
-		return // silence, which age and silence judge
+	if silence := errors.Is(r.Err, drivers.ErrUnit) || errors.Is(r.Err, drivers.ErrBus); silence && !errors.Is(r.Err, drivers.ErrDevice) {
+		return // which age and silence judge; a device that refuses has spoken
 	}
 	c.heard(cfg.Device)
 	stamped := r.Message != nil && r.Message.Stamped

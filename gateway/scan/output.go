@@ -78,16 +78,24 @@ func (c *Core) command(m *Command) {
 	c.cycle.Receipts = append(c.cycle.Receipts, r)
 }
 
-// best is the strongest want for an output: worse severity first, then rule order; nil when there is none.
-func (c *Core) best(i int, loss bool) *rules.Want {
-	var top *rules.Want
+// strongest are the wants that win among the wants for one output; nil when there is none.
+type strongest struct{ want, loss *rules.Want }
+
+// rank finds the strongest want for each output: worse severity first, then rule order.
+func (c *Core) rank() {
 	for k := range c.wants {
 		w := &c.wants[k]
-		if w.Output == i && w.Loss == loss && !math.IsNaN(w.Value) && !math.IsInf(w.Value, 0) && (top == nil || w.Severity > top.Severity) {
-			top = w
+		if w.Output < 0 || w.Output >= len(c.best) || math.IsNaN(w.Value) || math.IsInf(w.Value, 0) {
+			continue
+		}
+		top := &c.best[w.Output].want
+		if w.Loss {
+			top = &c.best[w.Output].loss
+		}
+		if *top == nil || w.Severity > (*top).Severity {
+			*top = w
 		}
 	}
-	return top
 }
 
 // decide arbitrates one output and applies its envelope.
@@ -102,7 +110,7 @@ func (c *Core) decide(i int) {
 		o.grace = false
 	}
 	wish, holder, why, safety, until := c.wish(i)
-	want := c.best(i, false)
+	want := c.best[i].want
 	o.held = want != nil && want.Value != wish
 	c.envelope(i, wish, holder, why, safety, until)
 	o.overridden = ""
@@ -120,7 +128,7 @@ func (c *Core) wish(i int) (value float64, holder, why string, safety bool, unti
 		}
 		return cfg.Safe, "stop", "the gateway stops", true, 0
 	}
-	want := c.best(i, false)
+	want := c.best[i].want
 	if o.grace {
 		want = nil
 	}
@@ -139,7 +147,7 @@ func (c *Core) wish(i int) (value float64, holder, why string, safety bool, unti
 	if o.grace {
 		return cfg.Safe, "start", "waiting for first readings", true, 0
 	}
-	if l := c.best(i, true); l != nil {
+	if l := c.best[i].loss; l != nil {
 		return cfg.Safe, "loss", c.ruleName(l.Rule), true, 0
 	}
 	return cfg.Safe, "safe", "nobody asks for another value", c.rulesOff, 0
