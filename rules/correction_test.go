@@ -59,6 +59,33 @@ func TestOverruledByAWorseAlert(t *testing.T) {
 	}
 }
 
+func TestWhatAnOutputIsKnownToDo(t *testing.T) {
+	shows := Sample{1, Good, 1}
+	for name, tt := range map[string]struct {
+		f             Feedback
+		obeys, refuse bool
+	}{
+		"obeys":                               {Feedback{Desired: 1, Confirmed: true, Actual: shows}, true, false},
+		"after scaling":                       {Feedback{Desired: 1, Confirmed: true, Actual: Sample{1 - 1e-9, Good, 1}}, true, false},
+		"uncertain of its state":              {Feedback{Desired: 1, Confirmed: true, Actual: Sample{1, Uncertain, 1}}, true, false},
+		"under way":                           {Feedback{Desired: 1, Actual: shows}, false, false},
+		"refused":                             {Feedback{Desired: 1, Refused: true}, false, true},
+		"overridden once, confirmed again":    {Feedback{Desired: 1, Refused: true, Confirmed: true, Actual: shows}, true, false},
+		"held at just that":                   {Feedback{Desired: 1, Held: true, Confirmed: true, Actual: shows}, false, false},
+		"refuses what somebody else wants":    {Feedback{Desired: 0, Refused: true}, false, false},
+		"refuses somebody who wants the same": {Feedback{Desired: 1, Held: true, Refused: true}, false, false},
+	} {
+		s := temperature()
+		e := evaluation{rule: &rule{Spec: s}, ruleState: &ruleState{above: true}, feedback: []Feedback{tt.f}}
+		if got := e.obeyed(); got != tt.obeys {
+			t.Errorf("%s: obeyed %v", name, got)
+		}
+		if got := e.refusal() != nil; got != tt.refuse {
+			t.Errorf("%s: refused %v", name, got)
+		}
+	}
+}
+
 func TestWantsAreOfTheAlert(t *testing.T) {
 	w := newWorld(t, temperature())
 	w.play("0s 31\n 40s end")
@@ -69,7 +96,6 @@ func TestWantsAreOfTheAlert(t *testing.T) {
 }
 
 func TestWhy(t *testing.T) {
-	type sentences map[string]string
 	for name, tt := range map[string]struct {
 		play string
 		want string
@@ -83,23 +109,28 @@ func TestWhy(t *testing.T) {
 			temperature in veg-1 is 17 °C, below 22 °C for 40 s`},
 		"time is up": {"0s 27\n 6m end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
-			temperature in veg-1 is still 27 °C, above 26 °C, after 5 min of fan on, which goes on`},
+			temperature in veg-1 is still 27 °C, above 26 °C, after 5 min with fan on; the correction goes on`},
 		"refused": {"0s fan refuses\n 0s 27\n 1m end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
-			fan does not go to on, it shows off; it is asked for on and on, for temperature in veg-1 is 27 °C, above 26 °C`},
+			fan does not go on, it shows off; the correction goes on, for temperature in veg-1 is 27 °C, above 26 °C`},
 		"held": {"0s fan held\n 0s 27\n 6m 25\n 7m end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
-			temperature in veg-1 is still 27 °C, above 26 °C, after 5 min of fan on, which goes on; fan is held at off by somebody of higher rank
+			temperature in veg-1 is still 27 °C, above 26 °C, after 5 min with fan on; the correction goes on; fan is held at off by something of higher rank
 			temperature in veg-1 is 25 °C, back in 22 to 26 °C after 6 min 20 s`},
 		"held, and back by itself": {"0s fan held\n 0s 27\n 1m 25\n 7m end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
-			temperature in veg-1 is 25 °C, back in 22 to 26 °C after 1 min 20 s; fan is held at off by somebody of higher rank`},
+			temperature in veg-1 is 25 °C, back in 22 to 26 °C after 1 min 20 s; fan is held at off by something of higher rank`},
 		"unconfirmed": {"0s fan unconfirmed\n 0s 27\n 1m 25\n 7m end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
 			temperature in veg-1 is 25 °C, back in 22 to 26 °C after 1 min 20 s; fan is not confirmed on`},
 		"the other side": {"0s 27\n 1m 21\n 70s end", `
 			temperature in veg-1 is 27 °C, above 26 °C for 30 s
 			temperature in veg-1 is 21 °C, now out of 22 to 26 °C on the other side after 1 min`},
+		"the other side after a long loss": {"0s 27\n 1m lost\n 4m 21\n 241s end", `
+			temperature in veg-1 is 27 °C, above 26 °C for 30 s
+			temperature in veg-1 has had no usable value for 15 s; the last was 27 °C
+			temperature in veg-1 is 21 °C again
+			temperature in veg-1 is 21 °C, now out of 22 to 26 °C on the other side after 4 min`},
 		"lost": {"0s 24\n 1m lost\n 2m 24.5", `
 			temperature in veg-1 has had no usable value for 15 s; the last was 24 °C
 			temperature in veg-1 is 24.5 °C again`},

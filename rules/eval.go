@@ -10,13 +10,10 @@ const (
 // Eval judges the image at an instant, which is never before the last one. The outcome is the state's until the next call.
 // It allocates only where a transition is told.
 func (s *Set) Eval(now Moment, in Image, st *State) Outcome {
-	if !st.began {
-		st.began, st.start = true, now.Steady
-	}
 	st.out.Changes, st.out.Wants = st.out.Changes[:0], st.out.Wants[:0]
 	clock := timeOfDay(now.Wall)
 	for i := range s.rules {
-		e := evaluation{rule: &s.rules[i], ruleState: &st.rules[i], index: i, now: now, feedback: in.Outputs, start: st.start, out: &st.out}
+		e := evaluation{rule: &s.rules[i], ruleState: &st.rules[i], index: i, now: now, feedback: in.Outputs, out: &st.out}
 		e.inForce(clock)
 		var value float64
 		if value, e.quality = e.measure(&in, &st.scratch); e.quality == Bad {
@@ -38,18 +35,14 @@ type evaluation struct {
 	index    int
 	now      Moment
 	feedback []Feedback
-	start    time.Duration
 	out      *Outcome
 }
 
 // inForce finds the range in force and notices a switch-over.
 func (e *evaluation) inForce(clock time.Duration) {
 	day := !e.twice || e.isDay(clock)
-	switch {
-	case !e.ranged:
-		e.ranged, e.switched = true, e.now.Steady-e.For // at the start none is new
-	case day != e.day:
-		e.switched = e.now.Steady
+	if !e.ranged || day != e.day {
+		e.ranged, e.switched = true, e.now.Steady
 	}
 	e.day, e.limits = day, e.Day
 	if !day {
@@ -61,9 +54,6 @@ func (e *evaluation) inForce(clock time.Duration) {
 func (e *evaluation) without() {
 	if !e.lost {
 		e.lost, e.lostAt = true, e.now.Steady
-		if !e.seen {
-			e.lostAt = e.start
-		}
 	}
 	gone, patience := e.now.Steady-e.lostAt, blindAfter
 	if !e.seen {

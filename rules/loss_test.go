@@ -37,6 +37,8 @@ func TestLoss(t *testing.T) {
 		{"a lost value never raises", nil, "0s 27\n 29.75s lost\n 1h end", "44.75s blinded\n 2m29.75s want fan safe, heater safe"},
 		{"no patience", func(s *Spec) { s.Loss = 0 }, "0s 27\n 1m lost\n 65s 27\n 2m end",
 			"30s raised warning above 27\n 30s want fan=1\n 1m0s want fan safe, heater safe\n 1m5s want fan=1"},
+		{"a refusal begins anew", func(s *Spec) { s.For = 0 }, "0s fan refuses\n 0s 27\n 6s lost\n 16s 27\n 27s end",
+			"0s raised warning above 27\n 0s want fan=1\n 26s corrected 27 no"},
 		{"to the other side in the dark", nil, "0s 27\n 1m lost\n 2m 20\n 3m end", `
 			30s raised warning above 27
 			30s want fan=1

@@ -81,7 +81,7 @@ func TestStateFollowsTheRuleIntoAnotherSet(t *testing.T) {
 	other := temperature()
 	other.ID, other.Inputs = "other", []int{1}
 	w := newWorld(t, temperature(), other)
-	w.play("0s 27\n 40s end")
+	w.play("0s 27\n 6m end") // the correction has failed
 	saved, err := w.set.Save(w.moment(), w.state)
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +94,8 @@ func TestStateFollowsTheRuleIntoAnotherSet(t *testing.T) {
 	if err := next.set.Restore(saved, next.moment(), next.state); err != nil {
 		t.Fatal(err)
 	}
-	next.play("65s end")
-	next.want("1m0s resolved 27")
+	next.play("385s end")
+	next.want("6m20s resolved 27")
 	if v := next.set.View(0, next.state); v.Phase != "blind" || v.Since != (Moment{}) {
 		t.Errorf("the new rule: %+v", v)
 	}

@@ -8,9 +8,7 @@ import (
 // State is what a Set remembers between evaluations. It belongs to one goroutine, and to the Set that made it.
 type State struct {
 	rules   []ruleState
-	began   bool
-	start   time.Duration // steady instant of the first evaluation
-	scratch []float64     // for medians
+	scratch []float64 // for medians
 	out     Outcome
 }
 

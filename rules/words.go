@@ -53,19 +53,22 @@ func (e *evaluation) workedWords() string {
 
 // failedWords says that a correction's time is up.
 func (e *evaluation) failedWords() string {
-	actions := e.actions(e.above)
-	return e.subject() + " is still " + e.amount(e.value) + ", " + e.limitWords() + ", after " + durationText(e.now.Steady-e.acted) + " of " +
-		actionText(actions) + ", which goes on" + e.obstacles()
+	return e.subject() + " is still " + e.amount(e.value) + ", " + e.limitWords() + ", after " + durationText(e.now.Steady-e.acted) + " with " +
+		actionText(e.actions(e.above)) + "; the correction goes on" + e.obstacles()
 }
 
 // refusedWords says that an output does not obey.
 func (e *evaluation) refusedWords(a *Action) string {
 	f := &e.feedback[a.Output]
-	words := a.Name + " does not go to " + switchText(a.Value)
+	words := a.Name + " does not go "
+	if a.Value != 0 && a.Value != 1 {
+		words += "to "
+	}
+	words += switchText(a.Value)
 	if f.Actual.Quality != Bad && !same(f.Actual.Value, a.Value) {
 		words += ", it shows " + switchText(f.Actual.Value)
 	}
-	return words + "; it is asked for on and on, for " + e.valueWords() + ", " + e.limitWords()
+	return words + "; the correction goes on, for " + e.valueWords() + ", " + e.limitWords()
 }
 
 // obstacles are the outputs that do not do what the correction wants, with the reason; empty when all do.
@@ -74,7 +77,7 @@ func (e *evaluation) obstacles() string {
 	for _, a := range e.actions(e.above) {
 		switch f := &e.feedback[a.Output]; {
 		case kept(f, a.Value):
-			words += "; " + a.Name + " is held at " + switchText(f.Desired) + " by somebody of higher rank"
+			words += "; " + a.Name + " is held at " + switchText(f.Desired) + " by something of higher rank"
 		case !obeys(f, a.Value):
 			words += "; " + a.Name + " is not confirmed " + switchText(a.Value)
 		}
