@@ -195,6 +195,26 @@ func TestARestartInMidAlarm(t *testing.T) {
 	})
 }
 
+func TestARuleThatIsGoneEndsItsAlert(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start()
+		time.Sleep(time.Minute)
+		w.climate(31, 65)
+		w.expect("the fan comes on", time.Minute, func() bool { return w.coil(0) })
+		w.halt()
+		before, after, _ := strings.Cut(w.config, "      temperature:")
+		w.config = before + after[strings.Index(after, "      vpd:"):]
+		w.start()
+		time.Sleep(time.Minute)
+		w.halt()
+		got := w.records(contract.TopicEnvironment)
+		if last := got[len(got)-1]; last.state != "resolved" || last.event.Payload["alertId"] != got[0].event.Payload["alertId"] {
+			t.Errorf("the alerts are %q", w.alerts())
+		}
+	})
+}
+
 func TestTheDiskFailsAndComesBack(t *testing.T) {
 	for name, fault := range map[string]struct {
 		err  error

@@ -32,6 +32,7 @@ func (g *Gateway) open() error {
 		return errors.Join(err, g.buffer.Close())
 	}
 	g.greet()
+	g.writer.facts.Store(g.facts())
 	if len(g.config.Uplink.Brokers) > 0 {
 		o, err := g.uplinkOptions()
 		if err == nil {

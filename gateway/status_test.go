@@ -41,6 +41,15 @@ func TestStatusAndMetricsTellWhatIs(t *testing.T) {
 		if !s.Uplink.Connected || len(s.Faults) != 0 {
 			t.Errorf("the uplink is told as %+v, the faults as %+v", s.Uplink, s.Faults)
 		}
+		beats := 0
+		for _, r := range w.records(contract.TopicTelemetry) {
+			if r.key == "gh-test-01" && r.event.Payload["telemetryType"] == "status" {
+				beats++
+			}
+		}
+		if beats != 2 {
+			t.Errorf("%d heartbeats in a minute and a half, want 2", beats)
+		}
 		var page strings.Builder
 		if err := w.gateway.Metrics(&page); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/journal"
 	"gacp-erp.internal/glasshouse/gateway/scan"
 	"gacp-erp.internal/glasshouse/rules"
@@ -62,6 +63,7 @@ func (g *Gateway) look(tell func(scan.Condition)) {
 		g.gap(gap.Number, fmt.Sprintf("%d records of %s from %s to %s never reached Kafka (sequences %d to %d): %s", gap.Count, gap.Lane,
 			time.UnixMilli(gap.From).UTC().Format(time.RFC3339), time.UnixMilli(gap.To).UTC().Format(time.RFC3339), gap.First, gap.Last, why))
 	}
+	g.writer.facts.Store(g.facts())
 	if g.uplink == nil {
 		return
 	}
@@ -69,6 +71,27 @@ func (g *Gateway) look(tell func(scan.Condition)) {
 		tell(scan.Condition{Key: "lane " + string(lane.Name), Type: "error", Severity: rules.Critical,
 			Title: "Kafka does not take " + lane.Topic, Description: lane.Blocked, On: lane.Blocked != ""})
 	}
+}
+
+// facts are what the gateway's own telemetry says of it, each minute.
+func (g *Gateway) facts() *[]contract.Fact {
+	stats, waiting := g.buffer.Stats(), uint64(0)
+	for _, lane := range stats.Lanes {
+		waiting += lane.Waiting
+	}
+	disk, link := "well", "none"
+	if degraded, _ := g.journal.Degraded(); degraded {
+		disk = "degraded"
+	}
+	if g.uplink != nil {
+		link = "away"
+		if g.uplink.Stats().Connected {
+			link = "connected"
+		}
+	}
+	return &[]contract.Fact{{Name: "version", Text: g.options.Version}, {Name: "mode", Text: string(g.config.Gateway.Mode)},
+		{Name: "configHash", Text: g.config.Hash()}, {Name: "journal", Text: disk}, {Name: "uplink", Text: link},
+		{Name: "waiting", Text: strconv.FormatUint(waiting, 10)}, {Name: "bufferBytes", Text: strconv.FormatInt(stats.Bytes, 10)}}
 }
 
 // gap tells that records are missing, by the gap's number in the buffer if it is one of the buffer's: a fault that begins and ends at once, since nothing will bring them back.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gacp-erp.internal/glasshouse/buffer"
+	"gacp-erp.internal/glasshouse/configs"
 	"gacp-erp.internal/glasshouse/drivers"
 	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/scan"
@@ -173,7 +174,7 @@ func (w *writer) event(e *scan.Event) {
 }
 
 func (w *writer) alert(e *scan.Event) {
-	s := &w.house.specs[e.Rule]
+	s := w.house.told(e)
 	a := contract.Alert{Stamp: stamp(e), AlertID: e.Alert, CausationID: e.Causation, State: contract.State(e.Kind - scan.AlertRaised),
 		Severity: contract.Severity(e.Severity), Quantity: e.Quantity, Unit: e.Unit, Zone: e.Zone, SensorID: s.sensor, Value: e.Value,
 		Min: e.Min, Max: e.Max, SensorMin: s.min, SensorMax: s.max, Triggered: e.Since,
@@ -184,6 +185,15 @@ func (w *writer) alert(e *scan.Event) {
 	r := w.next()
 	w.add(r, w.encoder.Alert(r, &a), true)
 	w.log.Warn("alert "+a.State.String(), "zone", e.Zone, "quantity", e.Quantity, "value", math.Round(e.Value*100)/100, "severity", e.Severity, "why", e.Description)
+}
+
+// told is what an alert says of its value's sensor; that of a rule that is gone has none any more.
+func (h *house) told(e *scan.Event) spec {
+	if e.Rule >= 0 {
+		return h.specs[e.Rule]
+	}
+	q, _ := configs.QuantityOf(e.Quantity)
+	return spec{sensor: contract.DerivedSensorID(h.gateway, e.Zone, e.Quantity), min: q.Min, max: q.Max}
 }
 
 func (w *writer) status(e *scan.Event) {

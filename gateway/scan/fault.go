@@ -22,6 +22,14 @@ type alertState struct {
 	Number uint64    `json:"number,omitempty"`
 	Since  time.Time `json:"since"`
 	Open   bool      `json:"open,omitempty"`
+	Told   told      `json:"told,omitzero"` // while Open: what its last event said, should its rule be gone after a restart
+}
+
+// told is what an alert's end must repeat.
+type told struct {
+	Zone, Quantity, Unit string
+	Value                float64
+	Min, Max             *float64 // nil: open
 }
 
 func (c *Core) raise(key, device, kind string, s rules.Severity, title, description string) {
@@ -107,5 +115,30 @@ func (c *Core) change(ch *rules.Change) {
 	a.Last = c.emit(Event{Kind: kinds[ch.Phase], Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Severity: ch.Severity,
 		Rule: ch.Rule, Zone: spec.Zone, Quantity: spec.Quantity, Unit: spec.Unit, Value: ch.Value, Min: ch.Min, Max: ch.Max,
 		Deviation: deviation(ch), Above: ch.Above, Tried: tried, Success: success, Actions: append([]rules.Action(nil), ch.Actions...), Description: ch.Why})
-	a.Open = ch.Phase != rules.Resolved
+	if a.Open = ch.Phase != rules.Resolved; a.Open {
+		a.Told = told{spec.Zone, spec.Quantity, spec.Unit, ch.Value, closed(ch.Min), closed(ch.Max)}
+	} else {
+		a.Told = told{}
+	}
+}
+
+// closed is nil for a side that is open: JSON knows no NaN.
+func closed(v float64) *float64 {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
+
+// abandon ends an alert whose rule is no longer in the configuration: nobody else ever would.
+func (c *Core) abandon(id string, a alertState) {
+	open := func(v *float64) float64 {
+		if v == nil {
+			return math.NaN()
+		}
+		return *v
+	}
+	t := a.Told
+	c.emit(Event{Kind: AlertResolved, Rule: -1, Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Zone: t.Zone, Quantity: t.Quantity, Unit: t.Unit,
+		Value: t.Value, Min: open(t.Min), Max: open(t.Max), Description: "the rule " + id + " is no longer in the configuration"})
 }

@@ -184,7 +184,7 @@ type Event struct {
 	Since       time.Time
 	Severity    rules.Severity
 
-	Rule                 int // alerts
+	Rule                 int // alerts; -1: of a rule that is gone
 	Zone, Quantity, Unit string
 	Value, Min, Max      float64 // alerts; Value also for outputs
 	Deviation            float64 // value minus the broken limit, in Unit: negative below the range, 0 within

@@ -86,7 +86,7 @@ func (c *Core) resume(now rules.Moment) {
 	if s == nil {
 		return
 	}
-	c.prune()
+	c.prune(s)
 	down := max(0, now.Wall.Sub(s.Wall))
 	for i := range c.outputs {
 		o, was := &c.outputs[i], s.Outputs[c.cfg.Outputs[i].Name]
@@ -109,8 +109,8 @@ func (c *Core) resume(now rules.Moment) {
 	c.resolve("restore")
 }
 
-// prune ends the faults of what is no longer in the configuration: nobody else ever would.
-func (c *Core) prune() {
+// prune ends the alerts and faults of what is no longer in the configuration: nobody else ever would.
+func (c *Core) prune(s *state) {
 	known := map[string]bool{"rules": true, "restore": true}
 	for i := range c.cfg.Points {
 		known["sensor:"+string(c.cfg.Points[i].ID)] = true
@@ -128,6 +128,15 @@ func (c *Core) prune() {
 	}
 	for _, name := range c.cfg.Buses {
 		known["bus:"+name] = true
+	}
+	exists := map[string]bool{}
+	for i := range c.cfg.Specs {
+		exists[c.cfg.Specs[i].ID] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.Alerts)) {
+		if a := s.Alerts[id]; a.Open && !exists[id] {
+			c.abandon(id, a)
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.faults)) {
 		if kind, _, _ := strings.Cut(key, ":"); !known[key] && kind != "condition" {
