@@ -62,6 +62,11 @@ func TestLifeOfAnAlert(t *testing.T) {
 		{"escalates while resolving", func(s *Spec) { s.Above = nil }, "0s 27\n 1m 25\n 70s 31\n 2m end", `
 			30s raised warning above 27
 			1m10s escalated critical above 31`},
+	})
+}
+
+func TestBothSides(t *testing.T) {
+	run(t, []script{
 		{"the other side while firing", nil, `
 			0s 27
 			1m 21
@@ -126,7 +131,7 @@ func TestView(t *testing.T) {
 	look("102s 24", "ok")
 }
 
-// Without a value nobody knows what is in range: rules of one set do not touch each other.
+// Rules of one set do not touch each other.
 func TestRulesAreTheirOwn(t *testing.T) {
 	first, second := temperature(), temperature()
 	second.ID, second.Inputs, second.Above, second.Below = "flower-1/temperature", []int{1}, nil, nil
