@@ -46,7 +46,7 @@
 // A Set never changes and may be shared. A State belongs to one goroutine and to the Set that made it. The slices of an
 // Outcome are the State's, until the next Eval.
 //
-// Eval judges every rule each time: 300 rules cost some ten microseconds, less than the books that skipping needs. It is to
+// Eval judges every rule each time: 300 rules over 1,000 points take some 30 µs, so there is nothing to gain by skipping. It is to
 // be called often, also when nothing comes: every instant of a life falls on a call, and a sample counts until another one
 // takes its place. An Image shorter than an index in a Spec is a panic.
 //
