@@ -20,6 +20,25 @@ const (
 	damagedSuffix = ".damaged" // a file that was put aside
 )
 
+// makeDir makes a directory, and those above it, so that they outlast a power cut: a name lasts once the directory it
+// stands in is flushed.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if above == dir {
+		return fmt.Errorf("%s: %w", dir, os.ErrNotExist)
+	}
+	if err := makeDir(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(above)
+}
+
 // lockDir makes sure that no other process has the directory.
 func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 )
 
@@ -15,7 +14,7 @@ func Open(o Options) (*Buffer, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("buffer: make the directory: %w", err)
 	}
 	lock, err := lockDir(o.Dir)
