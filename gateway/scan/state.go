@@ -102,7 +102,7 @@ func (c *Core) resume(now rules.Moment) {
 	}
 	if c.cfg.Rules != nil && s.Rules != nil {
 		if err := c.cfg.Rules.Restore(s.Rules, now); err != nil {
-			c.raise("restore", "", "error", rules.Warning, "the rules start anew", err.Error())
+			c.raise("restore", "", "error", rules.Warning, "rules start anew", err.Error())
 			return
 		}
 	}
