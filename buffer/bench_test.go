@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,16 +109,21 @@ func rawBolt(b *testing.B) (put func([]Record) error, done func()) {
 		b.Fatal(err)
 	}
 	var next uint64
+	var values []byte // reused: bbolt needs them until the commit alone
 	put = func(recs []Record) error {
+		size := 0
+		for i := range recs {
+			size += len(recs[i].Key) + len(recs[i].Head) + len(recs[i].Body) + 32
+		}
+		values = slices.Grow(values[:0], size)
 		return db.Update(func(tx *bolt.Tx) error {
 			bk := tx.Bucket(bucket)
 			bk.FillPercent = 1
 			for i := range recs {
 				next++
-				r := &recs[i]
-				value := make([]byte, 0, len(r.Key)+len(r.Head)+len(r.Body)+16)
-				value = appendRecord(value, r, 0)
-				if err := bk.Put(binary.BigEndian.AppendUint64(nil, next), value); err != nil {
+				at := len(values)
+				values = appendRecord(values, &recs[i], 0)
+				if err := bk.Put(binary.BigEndian.AppendUint64(nil, next), values[at:]); err != nil {
 					return err
 				}
 			}

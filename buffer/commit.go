@@ -215,16 +215,21 @@ func (t *transaction) write(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	if err := putNotes(tx.Bucket(bucketNotes), t.notes); err != nil {
-		return err
+	// A bucket that is not opened is not written again.
+	var errs []error
+	if len(t.notes) > 0 {
+		errs = append(errs, putNotes(tx.Bucket(bucketNotes), t.notes))
 	}
-	if err := t.writeAside(tx.Bucket(bucketAside)); err != nil {
-		return err
+	if len(t.aside)+len(t.trim) > 0 {
+		errs = append(errs, t.writeAside(tx.Bucket(bucketAside)))
 	}
-	if err := putGaps(tx.Bucket(bucketGaps), t.gaps, t.oldGap); err != nil {
-		return err
+	if len(t.gaps) > 0 {
+		errs = append(errs, putGaps(tx.Bucket(bucketGaps), t.gaps, t.oldGap))
 	}
-	if err := putCatalog(tx.Bucket(bucketCatalog), t.catalog); err != nil {
+	if len(t.catalog) > 0 {
+		errs = append(errs, putCatalog(tx.Bucket(bucketCatalog), t.catalog))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return tx.Bucket(bucketSegment).Put(keyState, seal(keyState, t.state.append(nil)))

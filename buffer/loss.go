@@ -208,9 +208,6 @@ func putGaps(bucket *bolt.Bucket, gaps []Gap, old uint64) error {
 			return fmt.Errorf("gap %d: %w", gaps[i].Number, err)
 		}
 	}
-	if len(gaps) == 0 {
-		return nil
-	}
 	var forget [][]byte
 	c := bucket.Cursor()
 	for k, _ := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= old; k, _ = c.Next() {
