@@ -1,4 +1,4 @@
-# What a fresh machine needs: Go and make. `make race` needs a C compiler besides, `make e2e` apt (as root) and Java with Maven.
+# What a fresh machine needs: Go and make. `make race` needs a C compiler besides, `make e2e` apt (as root).
 # Every target stands alone; the names are in `make help`.
 
 GO      ?= go
@@ -7,6 +7,8 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 CACHE    = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/glasshouse
 LINTER   = $(CACHE)/bin/golangci-lint-v2.15.0
 KAFKA_JARS = $(CACHE)/kafka-4.4.0
+NODE_PACKAGES = $(CACHE)/node-packages
+APT      = apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 DEMO    ?=
 
 E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus python3-serial python3-serial-asyncio fuse3
@@ -43,15 +45,22 @@ $(LINTER):
 bench: ## the figures of the README, each beside its yardstick
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./gateway/...
 
-peers: ## install what the end-to-end tests drive (Debian, root)
-	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(E2E_PACKAGES); }
+peers: $(KAFKA_JARS) $(NODE_PACKAGES) ## install what the end-to-end tests drive (Debian, root)
+	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { $(APT) $(E2E_PACKAGES); }
 
 $(KAFKA_JARS): .ci/kafka/pom.xml
+	@command -v java >/dev/null && command -v mvn >/dev/null || { $(APT) default-jre-headless maven; }
 	mvn -q -B -f .ci/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$@
 	@touch $@
 
-e2e: build peers $(KAFKA_JARS) ## the built gateway against Mosquitto, Apache Kafka, a foreign Modbus slave and kcat
-	KAFKA_JARS=$(KAFKA_JARS) $(GO) test -tags e2e -count=1 -timeout 30m ./cmd/glasshouse/e2e/...
+$(NODE_PACKAGES): .ci/node/package.json .ci/node/package-lock.json
+	@command -v npm >/dev/null || { $(APT) nodejs npm; }
+	@mkdir -p $@ && cp .ci/node/*.json $@
+	cd $@ && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+e2e: build peers ## the built gateway against Mosquitto, Apache Kafka, a foreign Modbus slave, and what the platform reads with
+	KAFKA_JARS=$(KAFKA_JARS) NODE_PACKAGES=$(NODE_PACKAGES) $(GO) test -tags e2e -count=1 -timeout 30m ./cmd/glasshouse/e2e/...
 
 cross: ## static binaries for amd64, arm64 and armv7 in dist/
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/glasshouse-amd64 ./cmd/glasshouse
