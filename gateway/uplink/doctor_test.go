@@ -187,6 +187,32 @@ func TestDoctorCreatesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestDoctorWaitsForWhatItCreated has a broker that hears of a new topic late, as Apache Kafka's do.
+func TestDoctorWaitsForWhatItCreated(t *testing.T) {
+	c := cluster(t)
+	created, asked := false, 0
+	c.ControlKey(int16(kmsg.CreateTopics), func(kmsg.Request) (kmsg.Response, error, bool) {
+		created = true
+		return nil, nil, false
+	})
+	c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		request := r.(*kmsg.MetadataRequest)
+		if !created || len(request.Topics) != 1 || asked == 2 {
+			return nil, nil, false
+		}
+		asked++
+		answer := request.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = request.Topics[0].Topic, kerr.UnknownTopicOrPartition.Code
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	r := examine(t, options(newMemory(), c.ListenAddrs()...), true, Topic{Name: "new.v1", Partitions: 3})
+	says(t, r, OK, "topic new.v1: created", "")
+	says(t, r, OK, "topic new.v1: 3 partition(s)", "")
+}
+
 func TestDoctorReadsTheSettings(t *testing.T) {
 	c := cluster(t)
 	o := options(newMemory(), c.ListenAddrs()...)

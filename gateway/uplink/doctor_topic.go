@@ -17,9 +17,11 @@ import (
 func (d *doctor) checkTopics(ctx context.Context, meta *kmsg.MetadataResponse) {
 	d.stamped = map[string]bool{}
 	found := byName(meta)
-	if d.fix && d.create(ctx, found) {
-		if again, err := d.created(ctx); err == nil {
-			found = byName(again)
+	if d.fix {
+		if made := d.create(ctx, found); len(made) > 0 {
+			if again, err := d.created(ctx, made); err == nil {
+				found = byName(again)
+			}
 		}
 	}
 	for _, want := range d.topics {
@@ -37,9 +39,8 @@ func byName(meta *kmsg.MetadataResponse) map[string]kmsg.MetadataResponseTopic {
 	return found
 }
 
-// create makes the topics that are missing, and returns whether it made any.
-func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataResponseTopic) bool {
-	made := false
+// create makes the topics that are missing, and returns which are there now.
+func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataResponseTopic) (made []string) {
 	for _, want := range d.topics {
 		// What we may not see may be missing too.
 		hidden := found[want.Name].ErrorCode == kerr.TopicAuthorizationFailed.Code
@@ -54,9 +55,9 @@ func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataRespo
 		switch {
 		case err == nil:
 			d.report.ok("topic %s: created", want.Name)
-			made = true
+			made = append(made, want.Name)
 		case errors.Is(err, kerr.TopicAlreadyExists):
-			made = true
+			made = append(made, want.Name)
 		case hidden: // told by checkTopic
 		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 			d.report.warn(d.grant(want.Name, "Create"), "topic %s: we may not create it", want.Name)
@@ -67,15 +68,17 @@ func (d *doctor) create(ctx context.Context, found map[string]kmsg.MetadataRespo
 	return made
 }
 
-// created waits until Kafka shows what was created: its brokers hear of it one after the other.
-func (d *doctor) created(ctx context.Context) (*kmsg.MetadataResponse, error) {
+// created waits until Kafka shows what was created: its brokers hear of it one after the other, and of one topic after the
+// other.
+func (d *doctor) created(ctx context.Context, made []string) (*kmsg.MetadataResponse, error) {
 	for end := time.Now().Add(10 * time.Second); ; {
 		meta, err := d.metadata(ctx)
 		if err != nil || time.Now().After(end) {
 			return meta, err
 		}
 		if !slices.ContainsFunc(meta.Topics, func(t kmsg.MetadataResponseTopic) bool {
-			return t.ErrorCode == kerr.LeaderNotAvailable.Code || t.ErrorCode == 0 && leaderless(t) > 0
+			unknown := t.ErrorCode == kerr.UnknownTopicOrPartition.Code && t.Topic != nil && slices.Contains(made, *t.Topic)
+			return unknown || t.ErrorCode == kerr.LeaderNotAvailable.Code || t.ErrorCode == 0 && leaderless(t) > 0
 		}) {
 			return meta, nil
 		}
