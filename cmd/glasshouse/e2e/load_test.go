@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,21 +31,13 @@ const (
 func newLoadField(t *testing.T) (*field, *kafka) {
 	t.Helper()
 	k := newKafka(t)
-	k.create(strings.Fields(topics)...)
-	f := &field{t: t, dir: t.TempDir(), broker: freePort(t), env: []string{"KAFKA_PASSWORD=" + gatewayPassword}}
+	f := &field{t: t, dir: t.TempDir(), broker: freePort(t), env: gatekeep.env()}
 	f.mosquitto(k.t)
 	var devices strings.Builder
 	for d := range loadDevices {
 		fmt.Fprintf(&devices, "  - {id: load-%02d, profile: platform-device, bus: field, zone: veg-1}\n", d)
 	}
-	f.write(filepath.Join(f.dir, "gateway.yaml"), fmt.Sprintf(`
-gateway:
-  id: gh-e2e-01
-  facilityId: 7c1e0b1a-3c1e-4c52-9d2f-0d6a6b9d3c14
-  timezone: Europe/Riga
-  mode: control
-  dataDir: %s/data
-%s
+	f.settle(k, fmt.Sprintf(`
 buses:
   - {name: field, mqtt: "mqtt://127.0.0.1:%d"}
 devices:
@@ -55,7 +46,7 @@ zones:
   - name: veg-1
     ranges:
       temperature: {day: 0..70, hysteresis: 0.3}
-`, f.dir, k.uplink(), f.broker, devices.String()))
+`, f.broker, devices.String()))
 	return f, k
 }
 
@@ -166,13 +157,7 @@ func load(t *testing.T, disturb func(f *field, k *kafka)) {
 	t.Helper()
 	f, k := newLoadField(t)
 	f.run()
-	eventually(t, "the gateway is subscribed", func() error {
-		status, err := f.glasshouse("status", "--json")
-		if err == nil && !strings.Contains(status, `"connected": true`) {
-			err = fmt.Errorf("the uplink is not connected:\n%s", status)
-		}
-		return err
-	})
+	f.connected()
 	ctx, cancel := context.WithTimeout(t.Context(), loadDuration+4*time.Minute)
 	defer cancel()
 	began := time.Now()

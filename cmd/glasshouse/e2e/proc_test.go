@@ -190,11 +190,28 @@ func peer(t *testing.T, name string) string {
 // output runs a program to its end and returns what it printed.
 func output(t *testing.T, program string, args ...string) (string, error) {
 	t.Helper()
+	return outputWith(t, nil, program, args...)
+}
+
+// outputWith is output with more in the environment.
+func outputWith(t *testing.T, env []string, program string, args ...string) (string, error) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = append(os.Environ(), env...)
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, &stderr)
 	}
 	return stdout.String(), nil
+}
+
+// needs returns a folder that `make peers` fills and `make e2e` names.
+func needs(t *testing.T, variable string) string {
+	t.Helper()
+	folder := os.Getenv(variable)
+	if folder == "" {
+		t.Fatalf("%s is not set: use make e2e", variable)
+	}
+	return folder
 }

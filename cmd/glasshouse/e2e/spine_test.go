@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,18 +15,19 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"gacp-erp.internal/glasshouse/gateway/api"
 )
 
-// field is one greenhouse of foreign parts: Mosquitto, a pymodbus slave, an embedded Kafka, and our gateway as a process.
+// field is one greenhouse of foreign parts: Mosquitto, a pymodbus slave, a Kafka, and our gateway as a process.
 type field struct {
-	t         *testing.T
-	slave     *process
-	gateway   *process
-	kafka     string
-	broker    int
-	dir       string
-	slavePort int
-	env       []string // of the gateway
+	t *testing.T
+	*station
+	gateway *process
+	kafka   string
+	broker  int
+	dir     string
+	env     []string // of the gateway
 
 	mosquittoProcess *process
 }
@@ -35,7 +37,7 @@ const topics = "cultivation.environment.v1 device.telemetry.v1 device.events.v1 
 // newField starts everything but the gateway.
 func newField(t *testing.T) *field {
 	t.Helper()
-	f := &field{t: t, dir: t.TempDir(), broker: freePort(t), slavePort: freePort(t)}
+	f := &field{t: t, station: newStation(t), dir: t.TempDir(), broker: freePort(t)}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, strings.Fields(topics)...))
 	if err != nil {
 		t.Fatal(err)
@@ -44,11 +46,6 @@ func newField(t *testing.T) *field {
 	f.kafka = cluster.ListenAddrs()[0]
 
 	f.mosquitto(t)
-	f.slave = start(t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", fmt.Sprint(f.slavePort))
-	if line := f.slave.line(); line != "ready" {
-		t.Fatalf("the slave said %q", line)
-	}
-	f.climate(24.0, 65)
 	f.write(filepath.Join(f.dir, "gateway.yaml"), f.config())
 	return f
 }
@@ -73,26 +70,6 @@ func (f *field) write(path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-}
-
-// climate sets what the foreign slave measures.
-func (f *field) climate(celsius, humidity float64) {
-	f.t.Helper()
-	f.slave.ask("input 1 1 %d", int(celsius*10))
-	f.slave.ask("input 1 2 %d", int(humidity*10))
-}
-
-func (f *field) coils() string { return f.slave.ask("coils 10") }
-
-// coil waits until a coil has a state.
-func (f *field) coil(number int, state byte) time.Duration {
-	f.t.Helper()
-	return eventually(f.t, fmt.Sprintf("coil %d is %c", number, state), func() error {
-		if all := f.coils(); all[number] != state {
-			return fmt.Errorf("the coils are %s", all)
-		}
-		return nil
-	})
 }
 
 func (f *field) config() string {
@@ -128,7 +105,7 @@ zones:
         above: [exhaust-fan=on]
         below: [heater=on]
         within: 10m
-`, f.dir, f.kafka, f.slavePort, f.broker)
+`, f.dir, f.kafka, f.port, f.broker)
 }
 
 // run starts the gateway and waits until it answers.
@@ -144,6 +121,30 @@ func (f *field) run() {
 // glasshouse runs one command against the running gateway.
 func (f *field) glasshouse(args ...string) (string, error) {
 	return output(f.t, binary(f.t), append(args, "--socket", filepath.Join(f.dir, "data", "glasshouse.sock"))...)
+}
+
+// doctor looks at the configured Kafka.
+func (f *field) doctor(args ...string) (string, error) {
+	return outputWith(f.t, f.env, binary(f.t), append([]string{"uplink", "doctor", "-c", filepath.Join(f.dir, "gateway.yaml")}, args...)...)
+}
+
+// status asks the running gateway.
+func (f *field) status() (api.Status, error) {
+	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
+	defer cancel()
+	return api.NewClient(filepath.Join(f.dir, "data", "glasshouse.sock")).Status(ctx)
+}
+
+// connected waits until the gateway reaches Kafka.
+func (f *field) connected() {
+	f.t.Helper()
+	eventually(f.t, "the uplink is connected", func() error {
+		status, err := f.status()
+		if err == nil && !status.Uplink.Connected {
+			err = fmt.Errorf("the uplink says %+v", status.Uplink)
+		}
+		return err
+	})
 }
 
 // event is what kcat shows of one record.
