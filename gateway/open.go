@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gacp-erp.internal/glasshouse/buffer"
+	"gacp-erp.internal/glasshouse/drivers/mqtt"
+	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/journal"
 	"gacp-erp.internal/glasshouse/gateway/scan"
 	"gacp-erp.internal/glasshouse/gateway/uplink"
@@ -31,6 +33,7 @@ func (g *Gateway) open() error {
 	if err := g.openLoop(); err != nil {
 		return errors.Join(err, g.buffer.Close())
 	}
+	g.recall()
 	g.greet()
 	g.writer.facts.Store(g.facts())
 	if len(g.config.Uplink.Brokers) > 0 {
@@ -66,6 +69,49 @@ func (g *Gateway) openLoop() error {
 	g.loop = &loop{house: g.house, core: core, clock: g.clock, inbox: g.inbox, buses: g.buses, journal: g.journal, writer: g.writer,
 		asks: make(chan chan *scan.Snapshot), tell: g.options.Tell, log: g.log, boot: []byte(boot), spare: &intake{}, known: g.buffer.Note}
 	return nil
+}
+
+// recallRecords is how many of the newest records recall looks at: what brokers may send without an acknowledgement, and
+// as much again for what came from elsewhere meanwhile.
+const recallRecords = 4 * receiveMaximum
+
+// recall tells the drivers which messages were kept shortly before the end of the process before: their brokers may not
+// have been told, and then send them again.
+func (g *Gateway) recall() {
+	busOf, kept := map[int]*mqtt.Driver{}, map[*mqtt.Driver][][16]byte{}
+	for i := range g.house.buses {
+		if d, ok := g.house.buses[i].driver.(*mqtt.Driver); ok {
+			for _, device := range g.house.buses[i].devices {
+				busOf[device] = d
+			}
+		}
+	}
+	if len(busOf) == 0 {
+		return
+	}
+	entries, err := g.buffer.Newest(contract.TopicTelemetry, recallRecords)
+	if err != nil {
+		g.log.Warn("not all of the newest records can be read; messages that come again may be kept twice", "error", err)
+	}
+	for i := range entries {
+		device, ok := g.house.deviceOf[string(entries[i].Key)]
+		d := busOf[device]
+		if !ok || d == nil {
+			continue
+		}
+		for name, value := range contract.Headers(entries[i].Head) {
+			if name != contract.HeaderEventID {
+				continue
+			}
+			if id, err := contract.ParseID(string(value)); err == nil {
+				kept[d] = append(kept[d], id)
+			}
+			break
+		}
+	}
+	for d, ids := range kept {
+		d.Remember(ids...)
+	}
 }
 
 // critical says whether a lane's records may be dropped only last of all.

@@ -350,19 +350,43 @@ func derivedID(device string, at time.Time, payload []byte) (id [16]byte) {
 	h.Write(payload)
 	var sum [sha256.Size]byte
 	copy(id[:], h.Sum(sum[:0]))
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return version(id, derived)
 }
 
-// arrivalID is a v7 uuid: time of arrival and chance.
-func arrivalID(at time.Time) (id [16]byte) {
+// arrivalID is a v7 uuid: time of arrival, and a hash of what names one QoS 1 message on its bus. So the ids of what was
+// kept are enough to know it by when it comes again, also in another process.
+func arrivalID(bus string, in *incoming) [16]byte {
+	h := sha256.New()
+	h.Write([]byte(bus))
+	h.Write([]byte{0})
+	h.Write([]byte(in.topic))
+	h.Write([]byte{0, byte(in.packetID >> 8), byte(in.packetID)})
+	h.Write(in.payload)
+	var sum [sha256.Size]byte
+	return timed([16]byte(h.Sum(sum[:0])), in.at)
+}
+
+// chanceID is a v7 uuid: time of arrival and chance.
+func chanceID(at time.Time) (id [16]byte) {
 	_, _ = rand.Read(id[:]) // never fails, says its documentation
+	return timed(id, at)
+}
+
+// timed puts a time into an id.
+func timed(id [16]byte, at time.Time) [16]byte {
 	ms := uint64(at.UnixMilli())
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
-	id[6] = id[6]&0x0f | 0x70
+	return version(id, 7)
+}
+
+// derived is the version of an id that is the same for the same message.
+const derived = 8
+
+// version makes an id a uuid of a version.
+func version(id [16]byte, v byte) [16]byte {
+	id[6] = id[6]&0x0f | v<<4
 	id[8] = id[8]&0x3f | 0x80
 	return id
 }

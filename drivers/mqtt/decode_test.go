@@ -205,7 +205,7 @@ func TestDerivedID(t *testing.T) {
 	if a[6]>>4 != 8 || a[8]>>6 != 2 {
 		t.Errorf("no v8: %x", a)
 	}
-	if b := arrivalID(noon); b[6]>>4 != 7 || b[8]>>6 != 2 || b == arrivalID(noon) {
+	if b := chanceID(noon); b[6]>>4 != 7 || b[8]>>6 != 2 || b == chanceID(noon) {
 		t.Errorf("no v7: %x", b)
 	}
 }

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"hash/maphash"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -19,11 +18,11 @@ type unacked struct {
 	packet   *paho.Publish // without its payload
 }
 
-// arrival names an unstamped QoS 1 message: only a repeated one has packet id and content in common.
-type arrival struct {
-	packetID uint16
-	hash     uint64
-}
+// arrival is what the event id of an unstamped QoS 1 message says besides the time: topic, packet and content, hashed. Only
+// a repeated one has them in common.
+type arrival [10]byte
+
+func arrivalOf(id [16]byte) arrival { return arrival(id[6:]) }
 
 // ring remembers the newest keys, as many as it was made for.
 type ring[K comparable] struct {
@@ -58,31 +57,42 @@ func (r *ring[K]) add(k K) {
 
 // identify gives the message its id and says whether it came before. The mutex is held.
 func (d *Driver) identify(b *body) (known bool) {
-	if b.message.Stamped {
+	switch {
+	case b.message.Stamped:
 		b.message.ID = derivedID(b.message.Device, b.at, b.in.payload)
 		return d.stamped.has(b.message.ID)
+	case b.in.qos == 0:
+		b.message.ID = chanceID(b.in.at)
+		return false
 	}
-	b.message.ID = arrivalID(b.in.at)
-	return b.in.dup && d.unstamped.has(d.arrivalOf(b.in))
+	b.message.ID = arrivalID(d.config.Name, b.in)
+	return b.in.dup && d.unstamped.has(arrivalOf(b.message.ID))
 }
 
 // remember notes an accepted message.
 func (d *Driver) remember(b *body) {
-	switch {
-	case b.message.Stamped:
-		d.stamped.add(b.message.ID)
-	case b.in.qos > 0:
-		d.unstamped.add(d.arrivalOf(b.in))
+	if b.message.Stamped || b.in.qos > 0 {
+		d.keep(b.message.ID)
 	}
 }
 
-func (d *Driver) arrivalOf(in *incoming) arrival {
-	var h maphash.Hash
-	h.SetSeed(d.seed)
-	_, _ = h.WriteString(in.topic)
-	_ = h.WriteByte(0)
-	_, _ = h.Write(in.payload)
-	return arrival{in.packetID, h.Sum64()}
+// Remember tells of messages that an earlier process has kept, by their event ids, oldest first: a broker that was not told
+// so sends them again, and then they are duplicates. It is called before the first Ready.
+func (d *Driver) Remember(ids ...[16]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		d.keep(id)
+	}
+}
+
+// keep notes the id of a message that is kept, or will be. The mutex is held.
+func (d *Driver) keep(id [16]byte) {
+	if id[6]>>4 == derived {
+		d.stamped.add(id)
+	} else {
+		d.unstamped.add(arrivalOf(id))
+	}
 }
 
 // reject counts a message and is always false.

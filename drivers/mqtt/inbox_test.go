@@ -82,6 +82,40 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// What an earlier process has kept comes again when its death kept the broker from hearing so.
+func TestDuplicatesOfAnEarlierProcess(t *testing.T) {
+	plain := func(id uint16, dup bool) *incoming {
+		return &incoming{topic: "plug/lux", payload: []byte("7"), qos: 1, packetID: id, dup: dup, at: noon}
+	}
+	first := newDriver(t, plant())
+	first.receive(stamped(1, 1), &acks{})
+	first.receive(plain(2, false), &acks{})
+	first.receive(plain(3, false), &acks{}) // not kept
+	kept, _ := first.Drain(nil)
+
+	second, broker := newDriver(t, plant()), &acks{}
+	second.Remember(kept[0].Message.ID, kept[1].Message.ID)
+	second.receive(stamped(1, 1), broker)
+	later := plain(2, true)
+	later.at = noon.Add(time.Minute)
+	second.receive(later, broker)
+	second.receive(plain(3, true), broker)
+	second.receive(plain(2, false), broker) // the packet's number is free again: this is news
+	if got, _ := second.Drain(nil); len(got) != 2 || counted(second, Duplicate) != 2 {
+		t.Errorf("%d readings, %d duplicates", len(got), counted(second, Duplicate))
+	}
+	second.sendAcks()
+	if len(broker.ids) != 2 {
+		t.Errorf("acknowledged %v; nobody else does it for the two duplicates", broker.ids)
+	}
+	other := newDriver(t, func() Config { c := plant(); c.Name = "another"; return c }())
+	other.Remember(kept[1].Message.ID)
+	other.receive(plain(2, true), broker)
+	if got, _ := other.Drain(nil); len(got) != 1 {
+		t.Error("a message of another bus counts as the same")
+	}
+}
+
 func TestOnlyTheNewestAreRemembered(t *testing.T) {
 	r := newRing[int](3)
 	for n := range 100 {

@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/url"
 	"sync"
 	"time"
@@ -31,7 +30,6 @@ type Driver struct {
 	config   Config
 	endpoint *url.URL
 	table    *table
-	seed     maphash.Seed
 	ready    chan struct{}
 	ackable  chan struct{}
 	closing  chan struct{}
@@ -95,7 +93,7 @@ func New(c Config) (*Driver, error) {
 		return nil, fmt.Errorf("mqtt bus %q: %w", c.Name, err)
 	}
 	d := &Driver{
-		config: c, endpoint: endpoint, table: newTable(c.Devices), seed: maphash.MakeSeed(),
+		config: c, endpoint: endpoint, table: newTable(c.Devices),
 		ready: make(chan struct{}, 1), ackable: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 		stamped: newRing[[16]byte](seenStamped), unstamped: newRing[arrival](2 * int(c.ReceiveMaximum)), /* all that can be unacknowledged */
 		state: State{Since: time.Now()},
