@@ -10,12 +10,14 @@ KAFKA_JARS = $(CACHE)/kafka-4.4.0
 NODE_PACKAGES = $(CACHE)/node-packages
 APT      = apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 DEMO    ?=
+KILLS   ?= 1000
+SOAK    ?= 30m
 
 E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus python3-serial python3-serial-asyncio fuse3
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint bench e2e peers cross clean
+.PHONY: help build demo test race lint bench torture soak e2e peers cross clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +46,12 @@ $(LINTER):
 
 bench: ## the figures of the README, each beside its yardstick
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./gateway/...
+
+torture: ## kill the gateway KILLS=1000 times under load, and the buffer as often in mid-commit; the books are checked after each
+	GLASSHOUSE_TORTURE=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestKills?$$' ./cmd/glasshouse/torture ./buffer
+
+soak: ## the gateway in a simulated greenhouse for SOAK=30m while everything around it fails at random; nothing may leak or be lost
+	GLASSHOUSE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v -run '^TestSoak$$' ./cmd/glasshouse/torture
 
 peers: $(KAFKA_JARS) $(NODE_PACKAGES) ## install what the end-to-end tests drive (Debian, root)
 	@dpkg -s $(E2E_PACKAGES) >/dev/null 2>&1 || { $(APT) $(E2E_PACKAGES); }
