@@ -18,6 +18,10 @@ func (g *Gateway) Metrics(w io.Writer) error {
 	page.add("glasshouse_cycles_total", "counter", "Cycles since the start.", float64(s.Cycles.Number))
 	page.add("glasshouse_cycle_last_seconds", "gauge", "Duration of the newest cycle.", s.Cycles.LastSeconds)
 	page.add("glasshouse_cycle_max_seconds", "gauge", "Longest cycle since the start.", s.Cycles.MaxSeconds)
+	page.add("glasshouse_heard_total", "counter", "Messages and answers to polls that came in: told, unsaid or invalid.", float64(s.Cycles.Heard))
+	page.add("glasshouse_told_total", "counter", "Messages and answers that became a telemetry event.", float64(s.Cycles.Told))
+	page.add("glasshouse_unsaid_total", "counter", "Messages and answers that no event tells of.", float64(s.Cycles.Unsaid))
+	page.add("glasshouse_records_total", "counter", "Events of all kinds handed to the journal.", float64(s.Cycles.Records))
 	page.add("glasshouse_events_invalid_total", "counter", "Events that broke the contract and were not kept.", float64(s.Cycles.Invalid))
 	page.points(s)
 	page.buses(s)
@@ -98,6 +102,12 @@ func (p *page) buses(s api.Status) {
 		p.add("glasshouse_bus_late_polls_total", "counter", "Polls that began over a period late.", float64(b.Late), "bus", b.Name)
 	}
 	for _, b := range s.Buses {
+		p.add("glasshouse_bus_messages_total", "counter", "Messages that came: heard, rejected, dropped or overruns.", float64(b.Messages), "bus", b.Name)
+	}
+	for _, b := range s.Buses {
+		p.add("glasshouse_bus_overruns_total", "counter", "QoS 1 messages beyond what was asked for; they come again.", float64(b.Overruns), "bus", b.Name)
+	}
+	for _, b := range s.Buses {
 		p.add("glasshouse_bus_rejected_messages_total", "counter", "Messages that were refused.", float64(b.Rejected), "bus", b.Name)
 	}
 	for _, b := range s.Buses {
@@ -122,7 +132,10 @@ func (p *page) buffer(s api.Status) {
 	p.add("glasshouse_buffer_max_bytes", "gauge", "Budget of the buffer's files.", float64(b.MaxBytes))
 	p.add("glasshouse_buffer_segments", "gauge", "Files of the buffer.", float64(b.Segments))
 	p.add("glasshouse_journal_degraded", "gauge", "1 while the disk does not take what happens.", truth(b.DegradedSince != nil))
-	p.add("glasshouse_journal_memory_bytes", "gauge", "Records that wait in memory for the disk.", float64(b.InMemory))
+	p.add("glasshouse_journal_memory_bytes", "gauge", "Bytes of the records that wait in memory for the disk.", float64(b.InMemory))
+	p.add("glasshouse_journal_pending", "gauge", "Records that wait in memory for the disk.", float64(b.Pending))
+	p.add("glasshouse_journal_stored_total", "counter", "Records stored since the start.", float64(b.Records))
+	p.add("glasshouse_buffer_sequence", "counter", "Records stored since the epoch began: delivered, waiting, set aside or dropped.", float64(b.Sequence))
 	p.add("glasshouse_journal_dropped_total", "counter", "Records that found no room while the disk was away.", float64(b.Dropped))
 	p.add("glasshouse_journal_commit_seconds", "gauge", "Mean duration of a commit.", b.CommitSeconds)
 	lanes := func(name, kind, help string, value func(api.Lane) float64) {
@@ -131,6 +144,7 @@ func (p *page) buffer(s api.Status) {
 		}
 	}
 	lanes("glasshouse_lane_waiting", "gauge", "Records that Kafka has not acknowledged.", func(l api.Lane) float64 { return float64(l.Waiting) })
+	lanes("glasshouse_lane_delivered_total", "counter", "Records that Kafka has acknowledged since the epoch began.", func(l api.Lane) float64 { return float64(l.Delivered) })
 	lanes("glasshouse_lane_sent_total", "counter", "Records that Kafka has acknowledged since the start.", func(l api.Lane) float64 { return float64(l.Sent) })
 	lanes("glasshouse_lane_set_aside_total", "counter", "Records that Kafka will never take.", func(l api.Lane) float64 { return float64(l.SetAside) })
 	lanes("glasshouse_lane_dropped_total", "counter", "Records that found no room in the buffer.", func(l api.Lane) float64 { return float64(l.Dropped) })

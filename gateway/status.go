@@ -25,7 +25,8 @@ func (g *Gateway) Status() api.Status {
 	status := api.Status{Gateway: g.config.Gateway.ID, Facility: g.config.Gateway.FacilityID, Version: g.options.Version,
 		Mode: string(g.config.Gateway.Mode), Started: g.started.UTC(), Now: s.Now.Wall.UTC(),
 		Cycles: api.Cycles{Number: s.Cycle, LastSeconds: time.Duration(g.loop.last.Load()).Seconds(),
-			MaxSeconds: time.Duration(g.loop.longest.Load()).Seconds(), Invalid: g.writer.invalid.Load()}}
+			MaxSeconds: time.Duration(g.loop.longest.Load()).Seconds(), Heard: g.writer.heard.Load(), Told: g.writer.told.Load(), Unsaid: g.writer.unsaid.Load(),
+			Records: g.writer.made.Load(), Invalid: g.writer.invalid.Load()}}
 	for i := range g.house.points {
 		status.Points = append(status.Points, g.pointStatus(i, s))
 	}
@@ -145,12 +146,10 @@ func (g *Gateway) busStatus(i int, stats bus.Stats) api.Bus {
 	}
 	if d, ok := g.house.buses[i].driver.(*mqtt.Driver); ok {
 		state, counts := d.State(), d.Stats()
-		b.Healthy, b.Error, b.Dropped = state.Connected, "", counts.Dropped
+		b.Healthy, b.Error = state.Connected, ""
+		b.Messages, b.Rejected, b.Dropped, b.Overruns = counts.Messages, counts.Rejected, counts.Dropped, counts.Overruns
 		if !state.Connected {
 			b.Error = orElse(state.LastError, "not connected yet")
-		}
-		for _, r := range counts.Rejections {
-			b.Rejected += r.Count
 		}
 	}
 	return b
@@ -159,7 +158,7 @@ func (g *Gateway) busStatus(i int, stats bus.Stats) api.Bus {
 func (g *Gateway) bufferStatus() api.Buffer {
 	stats, wrote := g.buffer.Stats(), g.journal.Stats()
 	b := api.Buffer{Dir: g.bufferDir(), Epoch: stats.Epoch, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Segments: stats.Segments,
-		Quarantined: stats.Damaged, InMemory: wrote.InMemoryBytes, Dropped: wrote.Dropped.Critical + wrote.Dropped.Telemetry, CommitSeconds: wrote.MeanSeconds()}
+		Sequence: stats.Sequence, Records: wrote.Records, Quarantined: stats.Damaged, InMemory: wrote.InMemoryBytes, Pending: wrote.InMemory, Dropped: wrote.Dropped.Critical + wrote.Dropped.Telemetry, CommitSeconds: wrote.MeanSeconds()}
 	if !wrote.DegradedSince.IsZero() {
 		since := wrote.DegradedSince.UTC()
 		b.DegradedSince = &since
@@ -168,7 +167,7 @@ func (g *Gateway) bufferStatus() api.Buffer {
 		b.Error = wrote.Error.Error()
 	}
 	for _, l := range stats.Lanes {
-		b.Lanes = append(b.Lanes, api.Lane{Name: string(l.Name), Critical: l.Critical, Waiting: l.Waiting, SetAside: l.SetAside, Dropped: l.Dropped})
+		b.Lanes = append(b.Lanes, api.Lane{Name: string(l.Name), Critical: l.Critical, Waiting: l.Waiting, SetAside: l.SetAside, Dropped: l.Dropped, Delivered: l.Sent})
 	}
 	return b
 }

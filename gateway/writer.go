@@ -35,8 +35,11 @@ type writer struct {
 	used    int
 	one     contract.Telemetry
 	sampled uint64
-	invalid atomic.Uint64 // events that broke the contract and were not kept
-	made    atomic.Uint64
+	invalid atomic.Uint64                   // events that broke the contract and were not kept
+	made    atomic.Uint64                   // events of all kinds
+	heard   atomic.Uint64                   // messages and answers of polls
+	told    atomic.Uint64                   // of them, those that became telemetry
+	unsaid  atomic.Uint64                   // of them, those that no event tells of
 	facts   atomic.Pointer[[]contract.Fact] // what the next heartbeat says besides
 }
 
@@ -63,19 +66,20 @@ func (w *writer) next() *contract.Record {
 	return w.pool[w.used]
 }
 
-// add keeps the record that next gave, unless the encoder or the schema refuses it: then it is counted and told.
-func (w *writer) add(r *contract.Record, err error, validate bool) {
+// add keeps the record that next gave, unless the encoder or the schema refuses it: then it is counted and logged.
+func (w *writer) add(r *contract.Record, err error, validate bool) (kept bool) {
 	if err == nil && validate {
 		err = contract.Validate(r.Topic, r.Body)
 	}
 	if err != nil {
 		w.invalid.Add(1)
 		w.log.Error("an event breaks the contract and is not kept: this is a fault of the program", "error", err)
-		return
+		return false
 	}
 	w.used++
 	w.made.Add(1)
 	w.records = append(w.records, buffer.Record{Lane: buffer.Lane(r.Topic), At: w.now.Wall.UnixMilli(), Key: r.Key, Head: r.Head, Body: r.Body})
+	return true
 }
 
 // telemetry writes one event for each message, and one for each poll's answer. seen is parallel to the intake's readings.
@@ -110,7 +114,12 @@ func (w *writer) group(seen []scan.Observation) {
 	if m != nil && m.QoS > 0 {
 		w.qos1++
 	}
-	if silent(first.Err) || first.Point < 0 && (m == nil || m.Kind != drivers.Telemetry) {
+	if silent(first.Err) {
+		return
+	}
+	w.heard.Add(1)
+	if first.Point < 0 && (m == nil || m.Kind != drivers.Telemetry) {
+		w.unsaid.Add(1)
 		return
 	}
 	t := &w.one
@@ -121,6 +130,7 @@ func (w *writer) group(seen []scan.Observation) {
 		}
 	}
 	if len(t.Values) == 0 {
+		w.unsaid.Add(1)
 		return
 	}
 	device := &w.house.devices[w.house.points[first.Point].device]
@@ -132,7 +142,9 @@ func (w *writer) group(seen []scan.Observation) {
 	}
 	w.sampled++
 	r := w.next()
-	w.add(r, w.encoder.Telemetry(r, t), w.sampled%sampleEvery == 1)
+	if w.add(r, w.encoder.Telemetry(r, t), w.sampled%sampleEvery == 1) {
+		w.told.Add(1)
+	}
 }
 
 // silent says that a reading only tells that nobody answered.

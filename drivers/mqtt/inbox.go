@@ -160,6 +160,7 @@ func (d *Driver) take(in *incoming, client acker) bool {
 	start := len(d.inbox)
 	kept := d.decode(in)
 	if !kept {
+		d.rejected++
 		clear(d.inbox[start:])
 		d.inbox = d.inbox[:start]
 	} else {
@@ -281,7 +282,7 @@ func (d *Driver) hungUp(now time.Time) {
 func (d *Driver) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := Stats{Messages: d.messages, Readings: d.readings, Dropped: d.dropped, Overruns: d.overruns,
+	s := Stats{Messages: d.messages, Readings: d.readings, Dropped: d.dropped, Rejected: d.rejected, Overruns: d.overruns,
 		Waiting: d.waiting0 + d.waiting1, Unacked: len(d.pending)}
 	s.Rejections = append(s.Rejections, d.rejections[:]...)
 	return s

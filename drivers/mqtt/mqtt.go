@@ -60,6 +60,7 @@ type Driver struct {
 	messages     uint64
 	readings     uint64
 	dropped      uint64
+	rejected     uint64
 	overruns     uint64
 	rejections   [reasons]Rejection
 }

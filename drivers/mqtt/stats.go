@@ -52,6 +52,7 @@ type Stats struct {
 	Messages   uint64      // all that came, of both QoS
 	Readings   uint64      // handed to the owner, Good and Bad
 	Dropped    uint64      // QoS 0 messages beyond the bound in memory: lost
+	Rejected   uint64      // messages of which nothing was taken; Rejections says why, and counts single values besides
 	Overruns   uint64      // QoS 1 messages beyond the bound: not acknowledged, so they come again after a reconnect
 	Rejections []Rejection // one for each reason, in the order of the constants
 	Waiting    int         // messages that wait to be drained

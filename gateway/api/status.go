@@ -28,6 +28,10 @@ type Cycles struct {
 	LastSeconds float64 `json:"lastSeconds"` // duration of the newest
 	MaxSeconds  float64 `json:"maxSeconds"`  // the longest since the start
 	Dropped     uint64  `json:"dropped"`     // readings that found the inbox full
+	Heard       uint64  `json:"heard"`       // messages and answers to polls that came in: Told, Unsaid, or Invalid
+	Told        uint64  `json:"told"`        // of them, those that became a telemetry event
+	Unsaid      uint64  `json:"unsaid"`      // of them, those that no event tells of, such as a device's status
+	Records     uint64  `json:"records"`     // events of all kinds handed to the journal
 	Invalid     uint64  `json:"invalid"`     // events that broke the contract and were not stored
 }
 
@@ -107,8 +111,11 @@ type Bus struct {
 	Healthy  bool   `json:"healthy"`
 	Error    string `json:"error,omitempty"` // in words, with what to do
 	Late     uint64 `json:"late"`            // polls that began over a period late
+	Messages uint64 `json:"messages"`        // all that came (MQTT): heard, Rejected, Dropped or Overruns
 	Rejected uint64 `json:"rejected"`        // messages refused and counted (MQTT)
 	Dropped  uint64 `json:"dropped"`         // QoS 0 messages that found no room (MQTT)
+	Messages uint64 `json:"messages"`        // all that came, those too (MQTT)
+	Overruns uint64 `json:"overruns"`        // QoS 1 messages beyond what was asked for: not acknowledged, so they come again (MQTT)
 	Units    []Unit `json:"units,omitempty"`
 }
 
@@ -132,22 +139,27 @@ type Buffer struct {
 	Lanes         []Lane     `json:"lanes"`
 	Quarantined   []string   `json:"quarantined,omitempty"` // damaged files that were put aside
 	DegradedSince *time.Time `json:"degradedSince,omitempty"`
+	Sequence      uint64     `json:"sequence"`      // records stored since the epoch began: delivered, waiting, set aside or dropped
+	Records       uint64     `json:"records"`       // stored since the start
 	InMemory      int64      `json:"inMemoryBytes"` // waiting for the disk
+	Pending       int        `json:"pending"`       // records waiting for the disk
 	Dropped       uint64     `json:"dropped"`       // records that the degraded journal had no room for
 	CommitSeconds float64    `json:"commitSeconds"` // mean latency of a commit
+	Commits       uint64     `json:"commits"`       // since the start
 	Error         string     `json:"error,omitempty"`
 }
 
 // Lane is the queue of one topic and how far it has been sent.
 type Lane struct {
-	Name     string `json:"name"`
-	Critical bool   `json:"critical"`
-	Waiting  uint64 `json:"waiting"`
-	SetAside uint64 `json:"setAside"`
-	Dropped  uint64 `json:"dropped"`
-	Sent     uint64 `json:"sent"`
-	Blocked  string `json:"blocked,omitempty"` // why, and what to do
-	Error    string `json:"error,omitempty"`
+	Name      string `json:"name"`
+	Critical  bool   `json:"critical"`
+	Waiting   uint64 `json:"waiting"`
+	SetAside  uint64 `json:"setAside"`
+	Dropped   uint64 `json:"dropped"`
+	Delivered uint64 `json:"delivered"`         // acknowledged by Kafka since the epoch began
+	Sent      uint64 `json:"sent"`              // the same since the start
+	Blocked   string `json:"blocked,omitempty"` // why, and what to do
+	Error     string `json:"error,omitempty"`
 }
 
 // Uplink is the way to Kafka.
