@@ -137,6 +137,7 @@ func (p *page) buffer(s api.Status) {
 	p.add("glasshouse_journal_stored_total", "counter", "Records stored since the start.", float64(b.Records))
 	p.add("glasshouse_buffer_sequence", "counter", "Records stored since the epoch began: delivered, waiting, set aside or dropped.", float64(b.Sequence))
 	p.add("glasshouse_journal_dropped_total", "counter", "Records that found no room while the disk was away.", float64(b.Dropped))
+	p.add("glasshouse_journal_commits_total", "counter", "Commits since the start.", float64(b.Commits))
 	p.add("glasshouse_journal_commit_seconds", "gauge", "Mean duration of a commit.", b.CommitSeconds)
 	lanes := func(name, kind, help string, value func(api.Lane) float64) {
 		for _, l := range b.Lanes {

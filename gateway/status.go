@@ -158,7 +158,7 @@ func (g *Gateway) busStatus(i int, stats bus.Stats) api.Bus {
 func (g *Gateway) bufferStatus() api.Buffer {
 	stats, wrote := g.buffer.Stats(), g.journal.Stats()
 	b := api.Buffer{Dir: g.bufferDir(), Epoch: stats.Epoch, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Segments: stats.Segments,
-		Sequence: stats.Sequence, Records: wrote.Records, Quarantined: stats.Damaged, InMemory: wrote.InMemoryBytes, Pending: wrote.InMemory, Dropped: wrote.Dropped.Critical + wrote.Dropped.Telemetry, CommitSeconds: wrote.MeanSeconds()}
+		Sequence: stats.Sequence, Records: wrote.Records, Quarantined: stats.Damaged, InMemory: wrote.InMemoryBytes, Pending: wrote.InMemory, Dropped: wrote.Dropped.Critical + wrote.Dropped.Telemetry, CommitSeconds: wrote.MeanSeconds(), Commits: wrote.Commits}
 	if !wrote.DegradedSince.IsZero() {
 		since := wrote.DegradedSince.UTC()
 		b.DegradedSince = &since

@@ -114,7 +114,6 @@ type Bus struct {
 	Messages uint64 `json:"messages"`        // all that came (MQTT): heard, Rejected, Dropped or Overruns
 	Rejected uint64 `json:"rejected"`        // messages refused and counted (MQTT)
 	Dropped  uint64 `json:"dropped"`         // QoS 0 messages that found no room (MQTT)
-	Messages uint64 `json:"messages"`        // all that came, those too (MQTT)
 	Overruns uint64 `json:"overruns"`        // QoS 1 messages beyond what was asked for: not acknowledged, so they come again (MQTT)
 	Units    []Unit `json:"units,omitempty"`
 }
