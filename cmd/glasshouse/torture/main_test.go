@@ -128,7 +128,6 @@ func begin(t *testing.T, file string) *life {
 	}
 	out, answers := io.Pipe()
 	l.in, l.out, l.cmd.Stdout = in, bufio.NewScanner(out), answers
-	runtime.LockOSThread() // a child dies with the thread that started it
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const (
 	usualKills = 12
 	devices    = 6
 	unstamped  = 2    // of them: their messages carry no time, so that only their packet tells them apart
-	rate       = 1500 // messages a second of all devices
+	killRate   = 1500 // messages a second of all devices
 	maxWaiting = 5000 // in the broker; then the devices wait
 	longest    = 600 * time.Millisecond
 	dupLimit   = 10_000 // records that may come again after a kill
@@ -32,12 +32,13 @@ const (
 // broker has been told is kept: it must be in Kafka or in the buffer, once, in order. `go test` kills it a dozen times;
 // GLASSHOUSE_TORTURE=1000 as often as that says, GLASSHOUSE_SEED=7 repeats a course.
 func TestKills(t *testing.T) {
+	t.Parallel()
 	kills, seed := usualKills, uint64(time.Now().UnixNano())
 	numeric(t, "GLASSHOUSE_TORTURE", func(v uint64) { kills = int(v) })
 	numeric(t, "GLASSHOUSE_SEED", func(v uint64) { seed = v })
 	t.Logf("GLASSHOUSE_SEED=%d", seed)
 	s := newStage(t, seed)
-	stop := s.load()
+	stop := s.load(killRate)
 	began, lived := time.Now(), time.Duration(0)
 	for kill := range kills {
 		l := s.begin()
@@ -127,8 +128,10 @@ func newStage(t *testing.T, seed uint64) *stage {
 			s.first = time.Now()
 			s.starts = append(s.starts, s.first.Sub(s.born))
 		}
-		s.acked[m.number] = true
-		s.confirmed++
+		if m.number >= 0 { // else it is none of the load
+			s.acked[m.number] = true
+			s.confirmed++
+		}
 	})
 	var err error
 	if s.slave, err = slave.Listen("127.0.0.1:0"); err != nil {
@@ -152,13 +155,23 @@ devices:
   - {id: veg1-climate, profile: xy-md02, bus: north, unit: 1, zone: veg-1}
   - {id: veg1-relays, profile: waveshare-relay-8, bus: north, unit: 10, outputs: {relay1: {name: exhaust-fan, zone: veg-1, safe: off}}}
 `, filepath.Join(s.dir, "data"), s.book.address, s.slave.Addr(), s.broker.address())
-	for d := range devices {
-		text += fmt.Sprintf("  - {id: load-%d, profile: platform-device, bus: field, zone: shed}\n", d)
-	}
-	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.configure(text + loadDevices())
 	return s
+}
+
+// loadDevices are the devices of the load as the configuration lists them.
+func loadDevices() (lines string) {
+	for d := range devices {
+		lines += fmt.Sprintf("  - {id: load-%d, profile: platform-device, bus: field, zone: shed}\n", d)
+	}
+	return lines
+}
+
+func (s *stage) configure(text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // String is the balance so far.
@@ -184,8 +197,8 @@ func (s *stage) begin() *life {
 	return begin(s.t, s.file)
 }
 
-// load publishes until the returned function is called. Some of its bursts fill the broker.
-func (s *stage) load() (stop func()) {
+// load publishes so many messages a second until the returned function is called.
+func (s *stage) load(rate int) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
