@@ -60,7 +60,7 @@ func TestSoak(t *testing.T) {
 		s.flat()
 	}
 	s.life.stop()
-	t.Logf("%s: %s; faults %v", lasts, s, s.suffered)
+	t.Logf("%s; %s; faults: %v", lasts, s.progress(), s.suffered)
 }
 
 // house is a stage with a greenhouse in it.
@@ -184,7 +184,7 @@ func (s *house) suffer(lasts time.Duration) {
 			s.book.catchUp()
 			s.book.trim()
 			s.book.check()
-			s.t.Logf("%s left, %s; %+v", time.Until(end).Round(time.Second), s, s.samples[len(s.samples)-1])
+			s.t.Logf("%s left; %s; %+v", time.Until(end).Round(time.Second), s.progress(), s.samples[len(s.samples)-1])
 		}
 	}
 	for _, f := range now {
@@ -194,7 +194,7 @@ func (s *house) suffer(lasts time.Duration) {
 
 // flood sends more QoS 0 messages at once than anybody has room for.
 func (s *house) flood() {
-	for range 12_000 {
+	for range 6_000 {
 		s.broker.publish(&message{topic: "devices/flood/telemetry", payload: []byte(`{"batteryLevel":50}`), number: -1})
 	}
 }
@@ -213,6 +213,15 @@ func (s *house) babble() {
 		s.broker.publish(&m)
 		s.nonsense++
 	}
+}
+
+// progress is what has happened so far.
+func (s *house) progress() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	return fmt.Sprintf("%d readings published, %d acknowledged, %d in Kafka; %d records sent twice; %d alerts raised", s.published, s.confirmed, len(s.book.readings), s.book.again, s.book.raised)
 }
 
 // sample looks at the process from outside, and asks it for its goroutines.

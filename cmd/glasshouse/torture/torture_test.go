@@ -71,6 +71,12 @@ func TestKills(t *testing.T) {
 		}
 		return s.missing()
 	})
+	eventually(t, "the fan answers to the heat", func() error {
+		if on := s.slave.Coils(10, 0, 1)[0]; on != s.hot {
+			return fmt.Errorf("the fan is on: %t; the zone is hot: %t", on, s.hot)
+		}
+		return nil
+	})
 	l.stop()
 	s.audit()
 	s.book.check()
