@@ -24,7 +24,7 @@ const (
 	LyingCount                   // a byte count that says more than there is
 	Duplicate                    // the answer twice
 	Replay                       // the answer before this one again, then the answer
-	Flip                         // bit Bit of the header and function inverted (over RTU: of the whole frame)
+	Flip                         // bits of the header and function inverted (over RTU: of the whole frame)
 	kinds
 )
 
@@ -34,6 +34,8 @@ type Fault struct {
 	Delay time.Duration // of Late and, between bytes, ByteByByte
 	Code  byte          // of Exception; 0: IllegalAddress
 	Bit   int           // of Flip, counted from the first bit on the wire; beyond the end it starts again
+	Bits  []int         // of Flip: more of them
+	Burst uint16        // of Flip: which of the 16 bits from Bit on are inverted instead, the first one in the lowest place
 }
 
 // Script sets what happens to the requests that come next, from whatever connection: the first fault to the next one, the
@@ -103,11 +105,26 @@ func (a *message) shorten() {
 	}
 }
 
-// flip inverts one bit of a frame, in its first limit bytes.
-func flip(frame []byte, bit, limit int) {
-	bit %= 8 * min(limit, len(frame))
-	frame[bit/8] ^= 0x80 >> (bit % 8)
+// flip inverts bits of a frame, in its first limit bytes.
+func (f Fault) flip(frame []byte, limit int) {
+	size := 8 * min(limit, len(frame))
+	if f.Burst != 0 && size >= 16 {
+		first := f.Bit % (size - 15)
+		for i := range 16 {
+			if f.Burst>>i&1 != 0 {
+				invert(frame, first+i)
+			}
+		}
+		return
+	}
+	invert(frame, f.Bit%size)
+	for _, bit := range f.Bits {
+		invert(frame, bit%size)
+	}
 }
+
+// invert inverts one bit. Serial lines send the least significant bit of a byte first.
+func invert(frame []byte, bit int) { frame[bit/8] ^= 1 << (bit % 8) }
 
 // message is a request or an answer without its frame.
 type message struct {

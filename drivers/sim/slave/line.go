@@ -11,7 +11,7 @@ var errHungUp = errors.New("hung up")
 
 // line is the sending side of one connection.
 type line struct {
-	conn  net.Conn
+	conn  Conn
 	ended chan struct{}
 	tasks sync.WaitGroup // what still sends
 	out   chan []byte    // nil: the connection has a buffer of its own
@@ -22,7 +22,7 @@ type line struct {
 
 // newLine gives a connection without a buffer (net.Pipe) one, so that a peer that sends before it has read cannot block us
 // both, as it cannot over TCP.
-func newLine(conn net.Conn) *line {
+func newLine(conn Conn) *line {
 	l := &line{conn: conn, ended: make(chan struct{}), turn: make(chan struct{}, 1)}
 	if _, ok := conn.(*net.TCPConn); !ok {
 		l.out = make(chan []byte, 1024)

@@ -1,5 +1,5 @@
-// Package slave is a Modbus TCP slave for tests and the demo, with several units and scripted faults: late, dropped, torn,
-// foreign, repeated and damaged answers. It is written from the specification and shares nothing with the gateway's client,
+// Package slave is a Modbus slave for tests and the demo, TCP or RTU, with several units and scripted faults: late, dropped,
+// torn, foreign, repeated and damaged answers. It is written from the specification and shares nothing with the gateway's client,
 // so that one misreading cannot hide the other. Functions 1 to 6, 15, 16, 22 and 23; an address that was never set does not
 // exist, and a unit without any does not answer.
 //
@@ -27,22 +27,33 @@ type Slave struct {
 	latency  time.Duration
 	script   []Fault
 	requests uint64
-	conns    map[net.Conn]struct{}
+	conns    map[Conn]struct{}
 	closed   bool
 }
 
-// New is a slave without a listener: connections come by Serve.
-func New() *Slave { return &Slave{conns: map[net.Conn]struct{}{}} }
+// Conn is what a connection must be able to do: a net.Conn, or one end of a pseudo terminal.
+type Conn interface {
+	io.ReadWriteCloser
+	SetReadDeadline(t time.Time) error
+}
 
-// Listen is a slave that takes TCP connections at an address ("127.0.0.1:0": any free port) until Close.
-func Listen(address string) (*Slave, error) {
+// New is a slave without a listener: connections come by Serve.
+func New() *Slave { return &Slave{conns: map[Conn]struct{}{}} }
+
+// Listen is a slave that takes Modbus TCP connections at an address ("127.0.0.1:0": any free port) until Close.
+func Listen(address string) (*Slave, error) { return listen(address, (*Slave).Serve) }
+
+// ListenRTU is the same for RTU through TCP connections.
+func ListenRTU(address string) (*Slave, error) { return listen(address, (*Slave).ServeRTU) }
+
+func listen(address string, serve func(*Slave, Conn)) (*Slave, error) {
 	s := New()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("modbus slave: %w", err)
 	}
 	s.listener = listener
-	s.serving.Go(s.accept)
+	s.serving.Go(func() { s.accept(serve) })
 	return s, nil
 }
 
@@ -103,7 +114,7 @@ func (s *Slave) Close() error {
 	return err
 }
 
-func (s *Slave) accept() {
+func (s *Slave) accept(serve func(*Slave, Conn)) {
 	for {
 		conn, err := s.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -113,17 +124,22 @@ func (s *Slave) accept() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		go s.Serve(conn)
+		go serve(s, conn)
 	}
 }
 
-// Serve answers the requests of one connection until it or the slave is closed, and closes it.
-func (s *Slave) Serve(conn net.Conn) {
+// Serve answers the Modbus TCP requests of one connection until it or the slave is closed, and closes it.
+func (s *Slave) Serve(conn Conn) {
 	s.serve(conn, readTCP, (*message).appendTCP, headerSize+1)
 }
 
+// ServeRTU does the same for RTU: on a serial line, or through a connection.
+func (s *Slave) ServeRTU(conn Conn) {
+	s.serve(conn, readRTU, (*message).appendRTU, maxRTU)
+}
+
 // serve is the loop of one connection, whatever its framing; a Flip stays within its first flipped bytes.
-func (s *Slave) serve(conn net.Conn, read func(io.Reader, *message) error, frame func(*message, []byte) []byte, flipped int) {
+func (s *Slave) serve(conn Conn, read func(Conn, *message) error, frame func(*message, []byte) []byte, flipped int) {
 	if !s.enter(conn) {
 		conn.Close()
 		return
@@ -148,7 +164,7 @@ func (s *Slave) serve(conn net.Conn, read func(io.Reader, *message) error, frame
 		fault.spoil(&answer)
 		bytes := frame(&answer, nil)
 		if fault.Kind == Flip {
-			flip(bytes, fault.Bit, flipped)
+			fault.flip(bytes, flipped)
 		}
 		if l.send(fault, bytes) != nil {
 			return
@@ -157,7 +173,7 @@ func (s *Slave) serve(conn net.Conn, read func(io.Reader, *message) error, frame
 }
 
 // enter notes a connection, so that Close and HangUp find it.
-func (s *Slave) enter(conn net.Conn) bool {
+func (s *Slave) enter(conn Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -167,7 +183,7 @@ func (s *Slave) enter(conn net.Conn) bool {
 	return !s.closed
 }
 
-func (s *Slave) leave(conn net.Conn) {
+func (s *Slave) leave(conn Conn) {
 	defer s.serving.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +193,7 @@ func (s *Slave) leave(conn net.Conn) {
 const headerSize = 7
 
 // readTCP takes one request off a stream. An error ends the connection: a stream that has lost its frames never finds them.
-func readTCP(r io.Reader, request *message) error {
+func readTCP(r Conn, request *message) error {
 	var header [headerSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return err

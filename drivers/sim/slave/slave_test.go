@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 		"lying count":       {Fault{Kind: LyingCount}, "0001 0000 0005 02 03 04 0007" + second},
 		"duplicate":         {Fault{Kind: Duplicate}, right + right + second},
 		"replay":            {Fault{Kind: Replay}, right + second},
-		"flip":              {Fault{Kind: Flip, Bit: 63}, "0001 0000 0005 02 02 02 0007" + second},
+		"flip":              {Fault{Kind: Flip, Bit: 56}, "0001 0000 0005 02 02 02 0007" + second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
