@@ -101,7 +101,7 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		"not a switch":  {"exhaust-fan=on", "exhaust-fan=0.5", "is a switch and cannot be 0.5"},
 		"nobody knows":  {"vpd: {day: 0.2..2.5}", "co2: {day: 600..900}", "nothing in zone veg-1 measures co2"},
 		"no such point": {"{id: veg1-climate, profile: xy-md02,", "{id: veg1-climate, points: {temprature: {min: 0}}, profile: xy-md02,", `has no point "temprature" (did you mean "temperature"?)`},
-		"rtu":           {"tcp://127.0.0.1:502", "rtu:///dev/ttyUSB0", "rtu"},
+		"baud rate":     {"tcp://127.0.0.1:502", "rtu:///dev/ttyUSB0?baud=96", "baud=96: it must be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(base, tt.old) {

@@ -86,8 +86,9 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{options: o, config: o.Config, log: o.Log, house: h, inbox: newInbox(), ready: make(chan struct{})}
 	for i, b := range h.buses {
+		rest := b.rest()
 		g.buses = append(g.buses, bus.New(bus.Options{Index: i, Name: b.name, Driver: b.driver, Every: b.every,
-			WriteTimeout: 3 * b.timeout, ReadTimeout: 2 * b.timeout, Sink: g.inbox, Log: o.Log}))
+			WriteTimeout: rest + 3*b.timeout, ReadTimeout: rest + 2*b.timeout, Sink: g.inbox, Log: o.Log}))
 	}
 	encoder, err := contract.NewEncoder(contract.Source{Gateway: o.Config.Gateway.ID, Facility: o.Config.Gateway.FacilityID,
 		Build: o.Version, ConfigHash: o.Config.Hash()})

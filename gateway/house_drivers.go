@@ -140,3 +140,11 @@ func (b *builder) mqtt(bus int, c *configs.Bus) (drivers.Driver, error) {
 	}
 	return mqtt.New(config)
 }
+
+// rest is the most that a call on the bus may take besides its own transactions.
+func (b *busPlan) rest() time.Duration {
+	if d, ok := b.driver.(*modbus.Driver); ok {
+		return d.Rest()
+	}
+	return 0
+}

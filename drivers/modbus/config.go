@@ -15,8 +15,8 @@ import (
 // Config is one bus: a serial line, a TCP device, or a gateway with units behind it.
 type Config struct {
 	Name     string                                      // the bus, as operators know it
-	Endpoint string                                      // tcp://host:502; the port may be left out
-	Timeout  time.Duration                               // of one transaction, from sending the request to the end of its answer; 0: 1 s
+	Endpoint string                                      // tcp://host:502 (the port may be left out), rtu+tcp://host:port?baud=9600, or rtu:///dev/…?baud=9600&parity=none
+	Timeout  time.Duration                               // of one transaction, from sending the request to the end of its answer, without the time on a serial line; 0: 1 s
 	Every    time.Duration                               // how often points are read that do not say it themselves; 0: 5 s
 	Dial     func(ctx context.Context) (net.Conn, error) // replaces the network, for tests
 	Units    []Unit
@@ -30,7 +30,7 @@ type Unit struct {
 	Points       []Point
 	Gap          int           // addresses nobody asked for that a request may read over to join two points; only what the device allows
 	MaxRegisters int           // registers in one request; 0: 125. Bits: 16 times as many
-	TurnAround   time.Duration // the longest it takes to begin an answer; 0: the timeout. A line without transaction ids stays quiet for as long after an error
+	TurnAround   time.Duration // the longest it may take to begin an answer; 0: twice the timeout. An RTU line stays quiet for as long after an error
 	InterFrame   time.Duration // least pause before a request to it
 	AfterConnect time.Duration // pause between connecting and the first request
 }

@@ -23,7 +23,7 @@ func (f *fault) Unwrap() []error { return f.kinds }
 // What a transaction can end with, besides an answer. The transport returns them; explain puts them into words.
 var (
 	errSilent = errors.New("no answer")  // in time; the line is as it was
-	errDoubt  = errors.New("in doubt")   // an answer that cannot be to what was asked; the line is closed
+	errDoubt  = errors.New("in doubt")   // an answer that cannot be to what was asked; the line is closed or left in peace
 	errLost   = errors.New("lost")       // the connection broke
 	errBroken = errors.New("broken off") // with errLost: in the middle of an answer
 	errDial   = errors.New("no way")     // there is no connection to be had
@@ -54,7 +54,7 @@ func (d *Driver) explain(err error, doing string, s span, waited time.Duration) 
 	case errors.Is(err, errClosed):
 		return bus("the driver is closed")
 	case errors.Is(err, errDial):
-		return bus(fmt.Sprintf("no connection to %s: %v: check the address, and that it is switched on", d.endpoint, err), err)
+		return bus(fmt.Sprintf("no connection to %s: %v: %s", d.endpoint, err, d.endpoint.hint()), err)
 	case errors.Is(err, errEnded):
 		return unit(fmt.Sprintf("given up after %s: %v", round(waited), err), err)
 	case errors.Is(err, errLost):
@@ -68,6 +68,9 @@ func (d *Driver) explain(err error, doing string, s span, waited time.Duration) 
 			return unit(text, err, drivers.ErrDevice)
 		}
 		return unit(text, err)
+	}
+	if d.endpoint.framing != tcp {
+		return unit(fmt.Sprintf("%v: not trusted, the line stays quiet for a while", err), err)
 	}
 	return unit(fmt.Sprintf("%v: not trusted, connection closed", err), err)
 }

@@ -3,9 +3,12 @@
 // value for another's, or fail for ever. Points are planned into as few requests as the devices allow, when the driver is
 // made.
 //
-// An answer is believed when transaction, unit, function and length are those of the request. An answer to an earlier
-// request is skipped; any other doubt closes the connection, and the next request makes a new one. A connection on which
-// three requests in a row stay without a byte is given up too.
+// Over TCP an answer is believed when transaction, unit, function and length are those of the request. An answer to an
+// earlier request is skipped; any other doubt closes the connection, and the next request makes a new one. A connection on
+// which three requests in a row stay without a byte is given up too.
+//
+// RTU, on a serial line or through a TCP connection, has no transaction ids; there unit, function, length and checksum must
+// be right, and after any error the line stays quiet until no late answer can come any more (see serialFrame).
 //
 // It does not schedule: when to read which request, and when to leave a dead unit alone, is its owner's business.
 package modbus
@@ -50,7 +53,7 @@ func New(c Config) (*Driver, error) {
 	}
 	dial, settle := where.dial, time.Duration(0)
 	if c.Dial != nil {
-		dial = c.Dial
+		dial = func(ctx context.Context) (conn, error) { return c.Dial(ctx) }
 	}
 	for i := range c.Units {
 		u := &c.Units[i]
@@ -61,7 +64,7 @@ func New(c Config) (*Driver, error) {
 			}
 		}
 	}
-	framed := where.protocol()
+	framed := where.protocol(c.Timeout, d.blocks)
 	d.line = &transport{protocol: framed, dial: dial, timeout: c.Timeout, settle: settle, closing: make(chan struct{}),
 		opened: func() { c.Log.Info("connected", "bus", c.Name, "endpoint", where.String()) }}
 	d.client = library.NewClient2(framed, d.line)
@@ -80,8 +83,17 @@ func (d *Driver) Plan() []PlanLine {
 	return lines
 }
 
+// Rest is the most that a call may take besides its own transactions: an RTU line must come to rest after an error, and a unit
+// must then show that it is in step. 0 over TCP.
+func (d *Driver) Rest() time.Duration {
+	if r, ok := d.line.protocol.(*serialFrame); ok {
+		return r.longest()
+	}
+	return 0
+}
+
 // Read does one of the requests and appends a reading for each of its points, stamped with the instant when the answer was
-// complete. A value that cannot be one (not a number, out of the sensor's limits, the device's word for none) is Bad, with
+// complete. A request with gaps in it that the device refuses is tried, and from then on made, in parts without them. A value that cannot be one (not a number, out of the sensor's limits, the device's word for none) is Bad, with
 // the reason. An exception of the device is an error that is both ErrUnit and ErrDevice.
 func (d *Driver) Read(ctx context.Context, r drivers.Request, dst []drivers.Reading) ([]drivers.Reading, error) {
 	var b *block
@@ -92,24 +104,7 @@ func (d *Driver) Read(ctx context.Context, r drivers.Request, dst []drivers.Read
 		return dst, &fault{fmt.Sprintf("modbus bus %q: a request of %d points for %s that is not in the plan", d.config.Name, len(r.Points), r.Unit),
 			[]error{drivers.ErrNoSuchPoint}}
 	}
-	data, err := d.read(ctx, "reading", b.span())
-	if err != nil {
-		return dst, err
-	}
-	for i := range b.items {
-		it := &b.items[i]
-		reading := drivers.Reading{Point: it.ID, At: d.line.answered}
-		raw, err := it.rawAt(data, it.at, b.table)
-		if err == nil {
-			reading.Value, err = it.value(raw)
-		}
-		if err == nil {
-			reading.Quality = drivers.Good
-		}
-		reading.Err = err
-		dst = append(dst, reading)
-	}
-	return dst, nil
+	return d.readBlock(ctx, b, dst)
 }
 
 // read asks for a span and returns its data, of the right length, valid until the next request.

@@ -17,6 +17,7 @@ type block struct {
 	count int
 	every time.Duration
 	items []item
+	parts []block // what it is read in: itself, or less since the device refused it whole; nil before the first time
 }
 
 // item is one point of a block; it begins that many addresses after the block's first.

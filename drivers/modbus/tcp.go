@@ -24,8 +24,11 @@ type mbap struct {
 
 var _ protocol = (*mbap)(nil)
 
-func (m *mbap) address(unit byte) { m.unit = unit }
-func (m *mbap) connected()        { m.issued = 0 }
+func (m *mbap) address(u *Unit) { m.unit = u.Address }
+func (m *mbap) connected()      { m.issued = 0 }
+
+// keeps a connection through silence for a while: a late answer is known for what it is.
+func (m *mbap) keeps(doubt bool, silent int) bool { return !doubt && silent < maxSilent }
 
 // Encode frames a request; it is valid until the next one.
 func (m *mbap) Encode(pdu *library.ProtocolDataUnit) ([]byte, error) {

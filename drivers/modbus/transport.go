@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"net"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -21,21 +21,31 @@ const (
 type protocol interface {
 	library.Packager
 	// address is the unit of the requests that follow.
-	address(unit byte)
+	address(u *Unit)
 	// connected says that the line is a new one.
 	connected()
-	// exchange sends a framed request and returns the answer, checked. The error is the line's own or wraps errDoubt.
+	// exchange sends a framed request and returns the answer, checked. The error is the line's own or wraps errDoubt. The
+	// line's limit is the timeout unless it sets another.
 	exchange(l *link, request []byte) ([]byte, error)
+	// keeps says whether the connection stays in use after a doubt, and after that many requests in a row without a byte.
+	keeps(doubt bool, silent int) bool
+}
+
+// conn is what a connection must be able to do.
+type conn interface {
+	io.ReadWriteCloser
+	SetDeadline(t time.Time) error
 }
 
 // link is one connection.
 type link struct {
-	conn   net.Conn
-	in     *bufio.Reader
-	used   bool // a request was answered
-	heard  bool // something came during this exchange
-	owes   bool // a request has had no answer
-	silent int  // exchanges in a row in which nothing came
+	conn   conn
+	until  time.Time     // when the call in progress ends; zero: it does not
+	in     *bufio.Reader // for framings that look ahead
+	used   bool          // a request was answered
+	heard  bool          // something came during this exchange
+	owes   bool          // a request has had no answer
+	silent int           // exchanges in a row in which nothing came
 	reads  int
 }
 
@@ -45,11 +55,20 @@ func (l *link) Read(p []byte) (int, error) {
 	return l.conn.Read(p)
 }
 
+// within gives what follows so much time, or as much as the call has left.
+func (l *link) within(d time.Duration) error {
+	limit := time.Now().Add(d)
+	if !l.until.IsZero() && l.until.Before(limit) {
+		limit = l.until
+	}
+	return l.conn.SetDeadline(limit)
+}
+
 // transport is the line with its connection, which it makes when it needs one and closes on any doubt. One goroutine uses
 // it; only close may come from another.
 type transport struct {
 	protocol protocol
-	dial     func(ctx context.Context) (net.Conn, error)
+	dial     func(ctx context.Context) (conn, error)
 	timeout  time.Duration
 	settle   time.Duration // pause after connecting
 	opened   func()        // told of each connection
@@ -63,7 +82,7 @@ type transport struct {
 	closing chan struct{}
 	mu      sync.Mutex
 	closed  bool
-	open    net.Conn // link's, for close
+	open    conn // link's, for close
 }
 
 var _ library.Transporter = (*transport)(nil)
@@ -71,7 +90,7 @@ var _ library.Transporter = (*transport)(nil)
 // begin sets what the next requests belong to.
 func (t *transport) begin(ctx context.Context, u *Unit) {
 	t.ctx, t.unit = ctx, u
-	t.protocol.address(u.Address)
+	t.protocol.address(u)
 }
 
 // end forgets the call.
@@ -105,18 +124,15 @@ func (t *transport) attempt(request []byte) ([]byte, error) {
 	if err := t.pause(t.ctx, t.unit.InterFrame-time.Since(t.last)); err != nil {
 		return nil, err
 	}
-	limit := time.Now().Add(t.timeout)
-	if deadline, ok := t.ctx.Deadline(); ok && deadline.Before(limit) {
-		limit = deadline
-	}
-	if ctx := t.ctx; ctx.Done() != nil { // a deadline is in limit; a call that is cancelled gives up its connection
+	l.until, _ = t.ctx.Deadline()
+	if ctx := t.ctx; ctx.Done() != nil { // a deadline is in until; a call that is cancelled gives up its connection
 		defer context.AfterFunc(ctx, func() {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				l.conn.Close()
 			}
 		})()
 	}
-	err := l.conn.SetDeadline(limit)
+	err := l.within(t.timeout)
 	var answer []byte
 	if err == nil {
 		l.heard = false
@@ -130,23 +146,30 @@ func (t *transport) attempt(request []byte) ([]byte, error) {
 	return nil, t.judge(l, err)
 }
 
-// judge says what an error of the line means and closes the connection unless it is only that no answer came.
+// judge says what an error of the line means and closes the connection where the protocol does not keep it.
 func (t *transport) judge(l *link, err error) error {
 	switch {
 	case t.isClosed():
 		err = errClosed
 	case errors.Is(t.ctx.Err(), context.Canceled):
 		err = ended(t.ctx)
-	case errors.Is(err, errDoubt), errors.Is(err, errLost):
+	case errors.Is(err, errDoubt):
+		l.silent = 0
+		if t.protocol.keeps(true, 0) {
+			return err
+		}
+	case errors.Is(err, errLost):
+	case errors.Is(err, errEnded):
+		return err
 	case isTimeout(err):
 		l.owes = true
 		if l.silent++; l.heard {
 			l.silent = 0
 		}
-		if l.silent < maxSilent {
-			return errSilent
-		}
 		err = errSilent
+		if t.protocol.keeps(false, l.silent) {
+			return err
+		}
 	default:
 		err = trouble{errLost, err}
 	}
@@ -193,7 +216,7 @@ func (t *transport) connect() error {
 }
 
 // adopt shows close the new connection, unless it has come too late.
-func (t *transport) adopt(conn net.Conn) bool {
+func (t *transport) adopt(conn conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.closed {
