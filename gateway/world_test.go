@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -202,7 +201,7 @@ type told struct {
 func (w *testWorld) records(topic string) []told {
 	w.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers("localhost:9092"), kgo.Dialer(w.network.DialContext), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond), kgo.WithDecompressor(unzstd{}))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -236,21 +235,6 @@ func (w *testWorld) records(topic string) []told {
 			all = append(all, one)
 		}
 	}
-}
-
-// unzstd unpacks what the uplink packs. The client's own way leaves a channel of the bubble to a finalizer outside of it.
-type unzstd struct{}
-
-func (unzstd) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	if codec != kgo.CodecZstd {
-		return src, nil
-	}
-	decoder, err := zstd.NewReader(nil)
-	if err != nil {
-		return nil, err
-	}
-	defer decoder.Close()
-	return decoder.DecodeAll(src, nil)
 }
 
 // alerts is the life of all climate alerts, such as "raised temperature 31".

@@ -98,7 +98,7 @@ func BenchmarkDrain(b *testing.B) {
 
 // bare sends all with ProduceSync, 4,000 records a batch.
 func bare(b *testing.B, brokers []string, dial func(context.Context, string, string) (net.Conn, error), s *stock) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.Dialer(dial), kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)),
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.Dialer(dial), kgo.ProducerBatchCompression(kgo.GzipCompression().WithLevel(1)),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.DisableClientMetrics())
 	if err != nil {
 		b.Fatal(err)

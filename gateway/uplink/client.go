@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,10 +26,11 @@ const largest = 1_000_000
 
 // prepare makes the options that all clients have in common and has the library check them.
 func (u *Uplink) prepare() error {
-	// One compressor for all clients: its encoders are the largest thing a client owns.
-	compressor, err := kgo.DefaultCompressor(kgo.ZstdCompression().WithLevel(1))
+	// gzip, since it is what every consumer can unpack: kafkajs, which the platform reads with, ends at a record in snappy,
+	// lz4 or zstd. One compressor for all clients: its encoders are the largest thing a client owns.
+	compressor, err := kgo.DefaultCompressor(kgo.GzipCompression().WithLevel(gzip.BestSpeed))
 	if err != nil {
-		return fmt.Errorf("uplink: zstd: %w", err)
+		return fmt.Errorf("uplink: gzip: %w", err)
 	}
 	u.base = append(u.o.reach(u.pace),
 		kgo.WithLogger(libraryLog{u.log}),

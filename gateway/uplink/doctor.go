@@ -186,8 +186,8 @@ func (d *doctor) version(ctx context.Context) {
 	}
 	guess := kversion.FromApiVersionsResponse(answer).VersionGuess()
 	for _, key := range answer.ApiKeys {
-		if key.ApiKey == int16(kmsg.Produce) && key.MaxVersion < 7 {
-			d.report.fail("update Kafka", "Kafka speaks the protocol of %s: it must be 2.1 or later, for idempotent records and zstd", guess)
+		if key.ApiKey == int16(kmsg.Produce) && key.MaxVersion < 5 {
+			d.report.fail("update Kafka", "Kafka speaks the protocol of %s: it must be 1.0 or later, for idempotent records", guess)
 			return
 		}
 	}

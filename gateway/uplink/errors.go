@@ -58,7 +58,7 @@ var rules = []rule{
 		"Kafka refuses the time of sending on topic {topic}: compare this box's clock (`timedatectl`) with Kafka's, and look at message.timestamp.before.max.ms and after.max.ms"},
 	{kerr.UnsupportedVersion, blocked, false, "Kafka is too old for idempotent records: it must be 1.0 or later"},
 	{kerr.UnsupportedForMessageFormat, blocked, false, "topic {topic} keeps an old message format: set its message.format.version to that of Kafka"},
-	{kerr.UnsupportedCompressionType, blocked, false, "Kafka does not take zstd: it must be 2.1 or later"},
+	{kerr.UnsupportedCompressionType, blocked, false, "topic {topic} takes no records packed with gzip: ask the platform's operator"},
 	{kerr.InvalidRequiredAcks, blocked, false, "Kafka refuses acks=all on topic {topic}: ask the platform's operator"},
 	{kerr.PolicyViolation, blocked, false, "a policy of Kafka forbids it on topic {topic}: ask the platform's operator"},
 

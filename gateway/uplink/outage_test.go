@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -20,30 +19,14 @@ type virtual struct {
 	t       *testing.T
 	network *kfake.VirtualNetwork
 	dir     string
-	unpack  unpack
 	cluster *kfake.Cluster
-}
-
-// unpack reads zstd in fake time. The library's own readers are closed by the garbage collector, outside of any fake time,
-// which the runtime refuses for channels made inside; so this one is made outside.
-type unpack struct{ *zstd.Decoder }
-
-func (u unpack) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	if codec == kgo.CodecNone {
-		return src, nil
-	}
-	return u.DecodeAll(src, nil)
 }
 
 const virtualPort = 9092
 
 func newVirtual(t *testing.T) *virtual {
 	t.Helper()
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &virtual{t: t, network: new(kfake.VirtualNetwork), dir: t.TempDir(), unpack: unpack{d}}
+	return &virtual{t: t, network: new(kfake.VirtualNetwork), dir: t.TempDir()}
 }
 
 func (v *virtual) start() {
@@ -63,7 +46,7 @@ func (v *virtual) options(m *memory) Options {
 }
 
 func (v *virtual) all(topic string) []*kgo.Record {
-	return all(v.t, topic, kgo.SeedBrokers(fmt.Sprintf("localhost:%d", virtualPort)), kgo.Dialer(v.network.DialContext), kgo.WithDecompressor(v.unpack))
+	return all(v.t, topic, kgo.SeedBrokers(fmt.Sprintf("localhost:%d", virtualPort)), kgo.Dialer(v.network.DialContext))
 }
 
 // TestHoursWithoutKafka stops Kafka and starts it three hours later.

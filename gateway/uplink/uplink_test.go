@@ -34,6 +34,9 @@ func TestEverythingArrivesOnceInOrder(t *testing.T) {
 		if age := time.Since(r.Timestamp); age < 0 || age > time.Minute {
 			t.Errorf("record is %v old: the timestamp is the time of sending", age)
 		}
+		if codec := r.Attrs.CompressionType(); codec > uint8(kgo.CodecGzip) {
+			t.Errorf("record packed with codec %d: kafkajs unpacks only gzip", codec)
+		}
 		// Java's murmur2 of the key, three partitions.
 		if want := kgo.KafkaHasher(murmur2)(r.Key, 3); int(r.Partition) != want {
 			t.Errorf("key %s is in partition %d, want %d", r.Key, r.Partition, want)
