@@ -89,9 +89,11 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=TESTS
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,GATEWAY:SASL_SSL,TESTS:SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-256
+listener.name.tests.sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256
 listener.name.gateway.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.tests.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%[5]s" password="%[6]s";
+listener.name.tests.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_%[10]s="%[11]s";
 ssl.keystore.type=PEM
 ssl.keystore.certificate.chain=%[7]s
 ssl.keystore.key=%[8]s
@@ -106,7 +108,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.dirs=%[9]s/log
-`, freePort(k.t), listens, k.door, k.address, admin.user, admin.password, indent(chain), indent(key), k.dir)
+`, freePort(k.t), listens, k.door, k.address, admin.user, admin.password, indent(chain), indent(key), k.dir, platform.user, platform.password)
 }
 
 // java makes a command of one of Kafka's classes.

@@ -19,12 +19,18 @@ type station struct {
 func newStation(t *testing.T) *station {
 	t.Helper()
 	s := &station{t: t, port: freePort(t)}
-	s.process = start(t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", fmt.Sprint(s.port))
+	s.serve()
+	return s
+}
+
+// serve runs the slave.
+func (s *station) serve() {
+	s.t.Helper()
+	s.process = start(s.t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", fmt.Sprint(s.port))
 	if line := s.process.line(); line != "ready" {
-		t.Fatalf("the slave said %q", line)
+		s.t.Fatalf("the slave said %q", line)
 	}
 	s.climate(24, 65)
-	return s
 }
 
 // climate sets what the slave measures.
