@@ -14,6 +14,8 @@ import (
 
 // stage is a slave that can be taken away and come back, at another address.
 type stage struct {
+	listen func(string) (*slave.Slave, error)
+
 	mu    sync.Mutex
 	slave *slave.Slave // nil: away
 	hangs bool
@@ -44,7 +46,12 @@ func (s *stage) stop(*testing.T) {
 
 func (s *stage) start(t *testing.T) {
 	s.stop(t)
-	fresh, _ := greenhouse(t)
+	fresh, err := s.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fresh.Close() })
+	furnish(fresh)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slave = fresh
@@ -56,9 +63,7 @@ func (s *stage) stall(*testing.T) {
 	}
 }
 
-func rig(t *testing.T) drivertest.Rig {
-	s := &stage{}
-	_, c := greenhouse(t)
+func rig(s *stage, c Config) drivertest.Rig {
 	c.Dial = s.dial
 	coil := func(address uint16) func(*testing.T) float64 {
 		return func(*testing.T) float64 {
@@ -102,7 +107,23 @@ func rig(t *testing.T) drivertest.Rig {
 	}
 }
 
-func TestConformance(t *testing.T) { drivertest.Run(t, rig) }
+func TestConformance(t *testing.T) {
+	drivertest.Run(t, func(*testing.T) drivertest.Rig {
+		return rig(&stage{listen: slave.Listen}, greenhouseAt("tcp://slave"))
+	})
+}
+
+// TestConformanceRTU is the same with RTU through a TCP connection. The units are quick to answer, so that the line does not
+// have to rest for two minutes after what the suite does to it.
+func TestConformanceRTU(t *testing.T) {
+	drivertest.Run(t, func(*testing.T) drivertest.Rig {
+		c := greenhouseAt("rtu+tcp://slave:4001")
+		for i := range c.Units {
+			c.Units[i].TurnAround = 10 * time.Millisecond
+		}
+		return rig(&stage{listen: slave.ListenRTU}, c)
+	})
+}
 
 // TestPausesEnd: a call in one of its pauses is ended too, which the suite cannot see from outside.
 func TestPausesEnd(t *testing.T) {

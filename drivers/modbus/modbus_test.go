@@ -21,13 +21,23 @@ func greenhouse(t *testing.T) (*slave.Slave, Config) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	furnish(s)
+	return s, greenhouseAt("tcp://" + s.Addr())
+}
+
+// furnish gives a slave what the greenhouse's units hold.
+func furnish(s *slave.Slave) {
 	s.SetInput(1, 1, 237, 655)
 	s.SetCoil(10, 0, make([]bool, 8)...)
 	low, high := uint16(math.Float32bits(21.5)), uint16(math.Float32bits(21.5)>>16)
 	s.SetHolding(3, 100, high, low, 0b0000_0100, 0, 0xFFFB)
 	s.SetDiscrete(3, 7, true)
-	return s, Config{
-		Name: "north", Endpoint: "tcp://" + s.Addr(), Timeout: time.Minute,
+}
+
+// greenhouseAt is the configuration for it.
+func greenhouseAt(endpoint string) Config {
+	return Config{
+		Name: "north", Endpoint: endpoint, Timeout: time.Minute,
 		Units: []Unit{
 			{ID: "climate", Address: 1, Points: []Point{
 				{ID: "climate.temperature", Table: Input, Address: 1, Type: S16, Scale: 0.1, Min: -40, Max: 80},

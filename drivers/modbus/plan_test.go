@@ -96,6 +96,29 @@ func TestFewRequests(t *testing.T) {
 }
 
 // FuzzPlan makes points of bytes and holds any plan to what a plan must be.
+// whole says that what a block is split into, and that again, holds each of its points once, and at last no gap.
+func whole(t *testing.T, b *block) {
+	t.Helper()
+	left, right, ok := b.split()
+	if !ok {
+		if over := b.line().Over; over != 0 {
+			t.Fatalf("%s is not split", b.line())
+		}
+		return
+	}
+	if got := append(left.line().Points, right.line().Points...); !slices.Equal(got, b.line().Points) || left.line().Over+right.line().Over >= b.line().Over {
+		t.Fatalf("%s is split into %s and %s", b.line(), left.line(), right.line())
+	}
+	for _, part := range []block{left, right} {
+		for i := range part.items {
+			if it := &part.items[i]; it.place() != (Register{part.table, part.first + uint16(it.at)}) || it.at+it.size() > part.count {
+				t.Fatalf("%s: %s at %d", part.line(), it.ID, it.at)
+			}
+		}
+		whole(t, &part)
+	}
+}
+
 func FuzzPlan(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 1, 0, 1, 0, 5, 3, 2, 1}, uint8(0), uint8(125))
 	f.Add([]byte{0, 0, 0, 0, 6, 0, 0, 2, 6, 0, 0, 5, 2, 255, 255, 0}, uint8(9), uint8(5))
@@ -134,6 +157,7 @@ func FuzzPlan(f *testing.F) {
 			if reach != blk.count {
 				t.Fatalf("%s: nobody asked for its end", blk.line())
 			}
+			whole(t, blk)
 		}
 		for _, p := range u.Points {
 			if seen[p.ID] != 1 {
@@ -160,25 +184,6 @@ func TestFaultsOfTheConfiguration(t *testing.T) {
 		"f64 takes 4 registers, a request to this unit may have 2"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing about %q in:\n%v", want, err)
-		}
-	}
-}
-
-func TestEndpoints(t *testing.T) {
-	for text, want := range map[string]string{
-		"tcp://10.0.0.20": "10.0.0.20:502", "tcp://host:1502": "host:1502", "tcp://[fe80::1]:502": "[fe80::1]:502", "tcp://h/": "h:502",
-	} {
-		e, err := parseEndpoint(text)
-		if err != nil || e.String() != want {
-			t.Errorf("%s: %v, %v", text, e, err)
-		}
-	}
-	for text, want := range map[string]string{
-		"": "unknown scheme", "tcp://": "host is missing", "tcp://:502": "host is missing", "tcp://h:0": "port 0", "tcp://h:99999": "port 99999",
-		"tcp://u:p@h": "only host and port", "tcp://h/x": "only host and port", "tcp://h?x=1": "only host and port", "://": "is no address",
-	} {
-		if _, err := parseEndpoint(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
 }
