@@ -81,9 +81,7 @@ type spec struct {
 
 // build resolves a configuration. Every fault is reported, those of the file with their place.
 func build(o Options) (*house, error) {
-	b := &builder{config: o.Config, options: o, unknown: map[string]bool{}, house: &house{
-		gateway: o.Config.Gateway.ID, pointOf: map[drivers.PointID]int{}, deviceOf: map[string]int{}, outputOf: map[string]int{},
-	}}
+	b := newBuilder(o)
 	b.addBuses()
 	for i := range o.Config.Devices {
 		b.addDevice(&o.Config.Devices[i])
@@ -111,6 +109,12 @@ type builder struct {
 	faults  configs.Faults
 	bound   []boundDevice   // parallel to house.devices
 	unknown map[string]bool // zones with a device that is not understood: what they measure is not either
+}
+
+func newBuilder(o Options) *builder {
+	return &builder{config: o.Config, options: o, unknown: map[string]bool{}, house: &house{
+		gateway: o.Config.Gateway.ID, pointOf: map[drivers.PointID]int{}, deviceOf: map[string]int{}, outputOf: map[string]int{},
+	}}
 }
 
 // boundDevice is a configured device with its profile and the zone that its topics name.

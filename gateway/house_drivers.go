@@ -104,7 +104,7 @@ func (b *builder) readBack(c *configs.Device, r *profile.Register) *modbus.Regis
 
 func (b *builder) mqtt(bus int, c *configs.Bus) (drivers.Driver, error) {
 	config := mqtt.Config{Name: c.Name, Endpoint: c.MQTT, ClientID: orElse(c.ClientID, "glasshouse-"+b.house.gateway), Username: c.Username,
-		Password: c.Password.Reveal(), ReceiveMaximum: receiveMaximum, WriteTimeout: c.Timeout, Dial: b.dial(c.Name), Log: b.options.Log}
+		Password: c.Password.Reveal(), ReceiveMaximum: receiveMaximum, WriteTimeout: c.Timeout, Dial: b.dial(c.Name), Devices: b.mqttDevices(bus), Log: b.options.Log}
 	if c.TLS.Enabled {
 		secure, err := c.TLS.Client(os.ReadFile)
 		if err != nil {
@@ -112,6 +112,12 @@ func (b *builder) mqtt(bus int, c *configs.Bus) (drivers.Driver, error) {
 		}
 		config.TLS = secure
 	}
+	return mqtt.New(config)
+}
+
+// mqttDevices are the devices of an MQTT bus in the driver's words.
+func (b *builder) mqttDevices(bus int) []mqtt.Device {
+	var devices []mqtt.Device
 	for _, d := range b.bound {
 		if d.bus != bus {
 			continue
@@ -136,9 +142,9 @@ func (b *builder) mqtt(bus int, c *configs.Bus) (drivers.Driver, error) {
 					StateTopic: expand(o.StateTopic), StatePath: o.StatePath, On: o.On, Off: o.Off, Retain: o.Retain})
 			}
 		}
-		config.Devices = append(config.Devices, device)
+		devices = append(devices, device)
 	}
-	return mqtt.New(config)
+	return devices
 }
 
 // rest is the most that a call on the bus may take besides its own transactions.
