@@ -60,7 +60,7 @@ func (d *Driver) explain(err error, doing string, s span, waited time.Duration) 
 	case errors.Is(err, errLost):
 		return bus(fmt.Sprintf("connection to %s lost: %v; it is made again with the next request", d.endpoint, err), err)
 	case errors.Is(err, errSilent):
-		return unit(fmt.Sprintf("no answer within %s: check its address, wiring and baud rate", round(waited)), err)
+		return unit(fmt.Sprintf("no answer within %s: check its address, wiring and baud rate", round(d.line.took)), err)
 	case errors.As(err, &exception):
 		text, device := meaning(exception.ExceptionCode, s)
 		text = fmt.Sprintf("exception %d, %s", exception.ExceptionCode, text)

@@ -133,7 +133,9 @@ func (r *serialFrame) ask(l *link, request []byte) ([]byte, error) {
 	if _, err := l.conn.Write(request); err != nil {
 		return nil, trouble{errLost, fmt.Errorf("sending: %w", err)} // also in time: part of it may be on its way
 	}
+	began := time.Now()
 	size, n, err := r.receive(l, request[1], want)
+	l.took = max(time.Since(began), 1)
 	if err != nil {
 		return nil, r.cut(request, n, err)
 	}

@@ -46,6 +46,7 @@ type link struct {
 	heard  bool          // something came during this exchange
 	owes   bool          // a request has had no answer
 	silent int           // exchanges in a row in which nothing came
+	took   time.Duration // from sending the last request to its answer, or to giving up; 0: the whole exchange
 	reads  int
 }
 
@@ -78,6 +79,7 @@ type transport struct {
 	link     *link           // nil: none
 	last     time.Time       // when the line was last in use
 	answered time.Time       // when the last answer was complete
+	took     time.Duration   // how long the last request was waited for
 
 	closing chan struct{}
 	mu      sync.Mutex
@@ -135,8 +137,12 @@ func (t *transport) attempt(request []byte) ([]byte, error) {
 	err := l.within(t.timeout)
 	var answer []byte
 	if err == nil {
-		l.heard = false
+		began := time.Now()
+		l.heard, l.took = false, 0
 		answer, err = t.protocol.exchange(l, request)
+		if t.took = l.took; l.took == 0 {
+			t.took = time.Since(began)
+		}
 	}
 	t.last = time.Now()
 	if err == nil {
