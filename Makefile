@@ -13,7 +13,7 @@ DEMO    ?=
 KILLS   ?= 1000
 SOAK    ?= 30m
 
-E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus python3-serial python3-serial-asyncio fuse3
+E2E_PACKAGES = mosquitto mosquitto-clients kcat python3-pymodbus python3-serial python3-serial-asyncio fuse3 socat mbpoll
 
 export CGO_ENABLED = 0
 

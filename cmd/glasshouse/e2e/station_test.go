@@ -13,6 +13,7 @@ type station struct {
 	t       *testing.T
 	process *process
 	port    int
+	device  string // a serial port instead, for RTU
 }
 
 // newStation starts a slave that measures 24 °C and 65 %.
@@ -26,7 +27,11 @@ func newStation(t *testing.T) *station {
 // serve runs the slave.
 func (s *station) serve() {
 	s.t.Helper()
-	s.process = start(s.t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", fmt.Sprint(s.port))
+	where := s.device
+	if where == "" {
+		where = fmt.Sprint(s.port)
+	}
+	s.process = start(s.t, "slave", nil, "/usr/bin/python3", "testdata/slave.py", where)
 	if line := s.process.line(); line != "ready" {
 		s.t.Fatalf("the slave said %q", line)
 	}

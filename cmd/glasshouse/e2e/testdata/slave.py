@@ -1,4 +1,4 @@
-"""A Modbus TCP slave by pymodbus, driven by lines on standard input.
+"""A Modbus slave by pymodbus, driven by lines on standard input: TCP on a port, or RTU on a serial device at 9600 8N1.
 
 Unit 1: input registers 1 (temperature, 0.1 degC) and 2 (humidity, 0.1 %). Unit 10: coils 0..7.
   input UNIT ADDRESS VALUE   sets an input register        answers "ok"
@@ -10,7 +10,8 @@ import asyncio
 import sys
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
-from pymodbus.server import StartAsyncTcpServer
+from pymodbus.framer.rtu_framer import ModbusRtuFramer
+from pymodbus.server import StartAsyncSerialServer, StartAsyncTcpServer
 
 
 def unit():
@@ -40,19 +41,32 @@ async def commands(units):
             print("".join("1" if c else "0" for c in context.getValues(1, 0, count=8)), flush=True)
 
 
-async def main():
-    units = {1: unit(), 10: unit()}
-    server = asyncio.create_task(
-        StartAsyncTcpServer(ModbusServerContext(slaves=units, single=False), address=("127.0.0.1", int(sys.argv[1])))
-    )
+async def tcp(context, port):
+    server = asyncio.create_task(StartAsyncTcpServer(context, address=("127.0.0.1", port)))
     await asyncio.sleep(0)
     for _ in range(600):
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
             break
         except OSError:
             await asyncio.sleep(0.1)
+    return server
+
+
+async def rtu(context, device):
+    server = await StartAsyncSerialServer(
+        context, framer=ModbusRtuFramer, port=device, baudrate=9600, bytesize=8, parity="N", stopbits=1, defer_start=True
+    )
+    await server.start()
+    return asyncio.create_task(server.serve_forever())
+
+
+async def main():
+    units = {1: unit(), 10: unit()}
+    context = ModbusServerContext(slaves=units, single=False)
+    where = sys.argv[1]
+    server = await (rtu(context, where) if where.startswith("/") else tcp(context, int(where)))
     print("ready", flush=True)
     await commands(units)
     server.cancel()
