@@ -101,6 +101,7 @@ func (b *Buffer) transact(blocks []block, notes Notes) error {
 		return nil
 	}
 	head := b.head()
+	head.stay(b.used(head), 0)
 	err := guarded("commit to "+head.path, func() error { return head.db.Update(t.write) })
 	if err != nil {
 		b.suspect(head, t.id, err)

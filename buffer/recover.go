@@ -67,9 +67,11 @@ func (r *recovery) tryBase(s *segment) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.db, err = openHead(s.path, r.b.opts.SegmentBytes); err != nil {
+	db, err := openHead(s.path, r.b.opts.SegmentBytes)
+	if err != nil {
 		return err
 	}
+	s.opened(db)
 	err = guarded("read "+s.path, func() error {
 		return s.db.View(func(tx *bolt.Tx) (err error) {
 			r.base, err = readContent(tx)

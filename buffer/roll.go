@@ -45,7 +45,8 @@ func (b *Buffer) startSegment() error {
 	fail := func(err error, made string) error {
 		return errors.Join(fmt.Errorf("buffer: make the new segment %s: %w", made, err), db.Close(), os.Remove(made))
 	}
-	next := &segment{number: b.number + 1, path: path, db: db, trusted: true}
+	next := &segment{number: b.number + 1, path: path, trusted: true}
+	next.opened(db)
 	if err := guarded("fill "+fresh, func() error { return db.Update(b.filler(&t, next.number, aside)) }); err != nil {
 		return fail(err, fresh)
 	}

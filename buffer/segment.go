@@ -54,6 +54,9 @@ type segment struct {
 	trusted bool // this process wrote it, or probed it
 	gone    bool // removed: closed once nobody reads it
 	broken  bool // bbolt panicked over it: its locks cannot be trusted, so it is never closed
+
+	memory    sync.Mutex // held while what has left memory is fetched
+	residence residence
 }
 
 // segmentName is a file's name: numbers sort as they were written.
@@ -172,12 +175,20 @@ func (b *Buffer) acquire(s *segment) (*bolt.DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.db = db
+		s.opened(db)
 		defer b.closeIdle(s)
 	}
 	s.users++
 	s.used = time.Now()
 	return s.db, nil
+}
+
+// opened notes the open file; s.file is held, or nobody else knows the segment yet.
+func (s *segment) opened(db *bolt.DB) {
+	s.db = db
+	s.memory.Lock()
+	s.residence.base = mapBase(db)
+	s.memory.Unlock()
 }
 
 func (b *Buffer) release(s *segment) {
@@ -198,7 +209,15 @@ func (b *Buffer) view(s *segment, f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer b.release(s)
+	s.stay(b.used(s), lookEvery)
 	return guarded("read "+s.path, func() error { return db.View(f) })
+}
+
+// used is how many bytes of a segment's file are in use.
+func (b *Buffer) used(s *segment) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return s.bytes
 }
 
 // closeIdle closes the segments that nobody reads and that were used least lately, so that few are mapped at a time.
@@ -247,6 +266,9 @@ func (s *segment) close() error {
 	if s.db == nil || s.broken {
 		return nil
 	}
+	s.memory.Lock() // nobody looks at a map that goes
+	s.residence.base = 0
+	s.memory.Unlock()
 	err := s.db.Close()
 	s.db = nil
 	if err != nil {
