@@ -12,7 +12,8 @@ import (
 // delivered and never will be: they are set aside and kept; SetAside shows them. Sequences that are already done with, or
 // above upTo, are ignored.
 //
-// It takes effect at once, and is durable with the next commit, or an own one at most a second later, or Close.
+// It takes effect at once, and is durable with the next commit, or an own one at most a second later, or Close. What is not
+// durable yet is delivered again after a crash: once a lane has ackBurst of that, Ack itself waits for the disk.
 func (b *Buffer) Ack(name Lane, upTo uint64, poison ...uint64) {
 	l, err := b.lane(name)
 	if err != nil {
@@ -30,10 +31,27 @@ func (b *Buffer) Ack(name Lane, upTo uint64, poison ...uint64) {
 	}
 	aside, lost := b.fetchAside(l, cursor, upTo, poison)
 	ordinal := b.ordinalOf(l, upTo)
+	if b.move(l, upTo, ordinal, aside, lost) {
+		b.write.Lock()
+		defer b.write.Unlock()
+		b.mu.Lock()
+		closed := b.closed
+		b.mu.Unlock()
+		if !closed {
+			b.attempt("write acknowledgements", b.flush)
+		}
+	}
+}
+
+// ackBurst is how many of a lane's records may be done with and not durably so.
+const ackBurst = 2000
+
+// move moves the lane's cursor, and says whether that must become durable now.
+func (b *Buffer) move(l *lane, upTo, ordinal uint64, aside []asideEntry, lost uint64) (now bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed || upTo <= l.Cursor {
-		return
+		return false
 	}
 	acked := b.advance(l, upTo, ordinal)
 	apart := uint64(len(aside)) + lost
@@ -47,8 +65,13 @@ func (b *Buffer) Ack(name Lane, upTo uint64, poison ...uint64) {
 			of.Dropped++
 		}
 	}
+	if b.saved >= l.moved {
+		l.unsaved = 0
+	}
 	b.revision++
+	l.unsaved, l.moved = l.unsaved+acked, b.revision
 	b.signal(b.dirty)
+	return l.unsaved >= ackBurst
 }
 
 // advance moves a lane's cursor and returns how many records it passed. ordinal is that of the newest record not above

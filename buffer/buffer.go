@@ -292,6 +292,11 @@ func (b *Buffer) background(what string, write func() error) {
 		return
 	}
 	defer b.write.Unlock()
+	b.attempt(what, write)
+}
+
+// attempt is background with the write lock held.
+func (b *Buffer) attempt(what string, write func() error) {
 	err := write()
 	if err == nil {
 		b.complaint = ""

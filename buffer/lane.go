@@ -38,6 +38,8 @@ type lane struct {
 	laneState        // guarded by Buffer.mu
 	named     bool   // among Options.Lanes
 	waiting   uint64 // records above Cursor in all segments; guarded by Buffer.mu
+	moved     uint64 // the revision in which Cursor moved last; guarded by Buffer.mu
+	unsaved   uint64 // records that Cursor passed since it was last known to be durable; guarded by Buffer.mu
 	wake      chan struct{}
 	acking    sync.Mutex // one Ack at a time
 	reader    reader

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -242,10 +241,4 @@ func (d *decoder) gap() Gap {
 	}
 	g.Damage = d.byte() != 0
 	return g
-}
-
-// exists tells whether a file is there; doubt counts as there.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, os.ErrNotExist)
 }

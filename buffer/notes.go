@@ -108,14 +108,15 @@ func (b *Buffer) copy() error {
 	bytes := s.encode()
 	b.mu.Unlock()
 	path := filepath.Join(b.opts.Dir, copyNames[s.generation%2])
-	fresh := !exists(path)
-	if err := writeFile(path, bytes); err != nil {
+	// Under another name first: a process that is killed while it writes leaves no copy that looks damaged.
+	if err := writeFile(path+newSuffix, bytes); err != nil {
 		return fmt.Errorf("copy the notes to %s: %w", path, err)
 	}
-	if fresh {
-		if err := syncDir(b.opts.Dir); err != nil {
-			return err
-		}
+	if err := os.Rename(path+newSuffix, path); err != nil {
+		return fmt.Errorf("copy the notes: %w", err)
+	}
+	if err := syncDir(b.opts.Dir); err != nil {
+		return err
 	}
 	b.copies = copyFiles{generation: s.generation, commits: s.state.Commits, at: time.Now()}
 	b.mu.Lock()

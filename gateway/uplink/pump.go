@@ -111,9 +111,16 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "read the buffer: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
+// mostRecords is how many records one try hands to Kafka: with what the buffer may not have noted durably yet, that is what
+// comes again after a crash.
+const mostRecords = 7000
+
 // send makes one try, and tells the buffer what has left.
 func (p *pump) send(hard context.Context) error {
-	count := p.few
+	count := mostRecords
+	if p.few > 0 {
+		count = min(p.few, mostRecords)
+	}
 	if !p.link.tried {
 		// A new client knows its topic, and that it may write to it, once one record has passed.
 		count = 1
