@@ -45,7 +45,7 @@ $(LINTER):
 	@mv $(CACHE)/bin/golangci-lint $@
 
 bench: ## the figures of the README, each beside its yardstick
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./gateway/...
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./rules ./buffer ./gateway/contract ./drivers/modbus ./drivers/mqtt ./gateway/...
 
 torture: ## kill the gateway KILLS=1000 times under load, and the buffer as often in mid-commit; the books are checked after each
 	GLASSHOUSE_TORTURE=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestKills?$$' ./cmd/glasshouse/torture ./buffer
