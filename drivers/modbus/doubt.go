@@ -139,9 +139,10 @@ func (d *doubts) about(request []byte, address byte) bool {
 // proof is something to ask a unit whose answer cannot be taken for one that it owes.
 func (u *doubted) proof() (reading, bool) {
 	for _, g := range u.proofs {
-		if !slices.Contains(u.owed, kindOf(g.request())) && !(g.made && u.deaf) {
-			return g, true
+		if g.made && u.deaf || slices.Contains(u.owed, kindOf(g.request())) {
+			continue
 		}
+		return g, true
 	}
 	return reading{}, false
 }

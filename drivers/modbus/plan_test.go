@@ -106,7 +106,7 @@ func whole(t *testing.T, b *block) {
 		}
 		return
 	}
-	if got := append(left.line().Points, right.line().Points...); !slices.Equal(got, b.line().Points) || left.line().Over+right.line().Over >= b.line().Over {
+	if got := slices.Concat(left.line().Points, right.line().Points); !slices.Equal(got, b.line().Points) || left.line().Over+right.line().Over >= b.line().Over {
 		t.Fatalf("%s is split into %s and %s", b.line(), left.line(), right.line())
 	}
 	for _, part := range []block{left, right} {

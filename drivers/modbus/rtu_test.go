@@ -226,8 +226,8 @@ func TestOneLateAnswer(t *testing.T) {
 		for i := range uint16(6) {
 			b.slave.SetHolding(1, 10*i, 100+i)
 		}
-		for _, delay := range []time.Duration{1050, 1200, 1999, 2500, 3000} {
-			b.script(slave.Fault{Kind: slave.Late, Delay: delay * time.Millisecond})
+		for _, delay := range []int{1050, 1200, 1999, 2500, 3000} {
+			b.script(slave.Fault{Kind: slave.Late, Delay: time.Duration(delay) * time.Millisecond})
 			b.ask(0, "no answer")
 			for i := range 6 {
 				got, err := b.Read(t.Context(), b.Requests()[i], nil)
