@@ -2,6 +2,7 @@ package scan
 
 import (
 	"crypto/sha1"
+	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -18,6 +19,7 @@ const (
 	overrideRetry = time.Minute
 	maxBackOff    = time.Minute
 	counterEvery  = time.Minute
+	calm          = 10 * time.Second // without a new fault until a sensor's is over, or a device that said goodbye is back: what flaps is told once
 )
 
 // Core decides. It belongs to one goroutine.
@@ -32,8 +34,9 @@ type Core struct {
 	rulesOff bool
 	savedAt  time.Duration
 	loaded   *state
-	sequence uint64 // of events and faults
-	flight   uint64 // last switch id
+	kept     json.RawMessage // what the rules last wanted kept; goes on being so when they are off
+	sequence uint64          // of events and faults
+	flight   uint64          // last switch id
 
 	points  []pointState
 	devices []deviceState

@@ -16,13 +16,15 @@ type pointState struct {
 	err     error
 	output  int // -1: none
 	faulted bool
+	failed  time.Duration // when it was last Bad for another reason than silence
 }
 
 type deviceState struct {
 	online   bool
 	heard    time.Duration
-	spoke    bool // since the start
-	silenced bool // its bus is at fault
+	left     time.Duration // when it last said goodbye; 0: never
+	spoke    bool          // since the start
+	silenced bool          // its bus is at fault
 	faulted  bool
 }
 
@@ -35,9 +37,11 @@ func (c *Core) observe(r *Observation) {
 	if silence := errors.Is(r.Err, drivers.ErrUnit) || errors.Is(r.Err, drivers.ErrBus); silence && !errors.Is(r.Err, drivers.ErrDevice) {
 		return // which age and silence judge; a device that refuses has spoken
 	}
-	c.heard(cfg.Device)
+	if m := r.Message; m == nil || !m.Retained || r.Quality != drivers.Bad { // what the broker kept says not that somebody lives
+		c.heard(cfg.Device)
+	}
 	stamped := r.Message != nil && r.Message.Stamped
-	if p.came && stamped && r.At.Before(p.at) {
+	if p.came && stamped && r.At.Before(p.at) && !p.at.After(now.Wall) { // a stamp ahead of us came from a clock that was set since
 		return
 	}
 	p.came, p.arrived, p.err = true, now.Steady, r.Err
@@ -71,13 +75,18 @@ func (c *Core) observe(r *Observation) {
 
 // sensor raises and resolves the fault of a point that is Bad for another reason than silence.
 func (c *Core) sensor(i int, q rules.Quality) {
-	cfg, p := &c.cfg.Points[i], &c.points[i]
+	cfg, p, now := &c.cfg.Points[i], &c.points[i], c.cycle.Now.Steady
 	switch {
-	case q != rules.Bad && p.faulted:
-		p.faulted = false
-		c.resolve("sensor:" + string(cfg.ID))
-	case q == rules.Bad && !p.faulted && !errors.Is(p.err, drivers.ErrStale):
-		p.faulted = true
+	case q != rules.Bad:
+		if p.faulted && now-p.failed >= calm {
+			p.faulted = false
+			c.resolve("sensor:" + string(cfg.ID))
+		}
+	case errors.Is(p.err, drivers.ErrStale):
+	case p.faulted:
+		p.failed = now
+	default:
+		p.faulted, p.failed = true, now
 		why := "its quality is not good"
 		if p.err != nil {
 			why = p.err.Error()
@@ -100,7 +109,7 @@ func (c *Core) age() {
 func (c *Core) heard(i int) {
 	d := &c.devices[i]
 	d.heard, d.spoke = c.cycle.Now.Steady, true
-	if !d.online && !d.silenced {
+	if !d.online && !d.silenced && d.left == 0 {
 		c.status(i, true)
 	}
 	if d.faulted {
@@ -111,7 +120,11 @@ func (c *Core) heard(i int) {
 
 // gone takes a device offline that has said goodbye. Its silence is told as a fault when it lasts.
 func (c *Core) gone(i int) {
-	if i >= 0 && i < len(c.devices) && c.devices[i].online {
+	if i < 0 || i >= len(c.devices) {
+		return
+	}
+	c.devices[i].left = c.cycle.Now.Steady
+	if c.devices[i].online {
 		c.status(i, false)
 	}
 }
@@ -126,6 +139,12 @@ func (c *Core) silence() {
 	now := c.cycle.Now.Steady
 	for i := range c.devices {
 		d, limit := &c.devices[i], c.cfg.Devices[i].Offline
+		if d.left > 0 && now-d.left >= calm {
+			if back := d.heard > d.left; back && !d.online && !d.silenced {
+				c.status(i, true)
+			}
+			d.left = 0
+		}
 		if limit <= 0 || d.silenced || now-d.heard < limit {
 			continue
 		}

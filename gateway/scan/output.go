@@ -195,6 +195,9 @@ func (c *Core) envelope(i int, wish float64, holder, why string, safety bool, un
 			wish, holder, why, until = o.desired, "envelope", "least time at a value", o.changed+least
 		}
 	}
+	if safety && holder != o.holder && !o.confirmed {
+		o.inFlight, o.next = false, now // a new reason of safety waits for no retry, and goes before what waits on the bus
+	}
 	o.holder, o.why, o.until, o.safety = holder, why, until, safety
 	if wish != o.desired {
 		c.emit(Event{Kind: OutputSwitched, Output: i, Zone: cfg.Zone, From: o.desired, Value: wish, Holder: holder, Who: c.who(i, holder), Title: why, Observed: c.cfg.Observe})

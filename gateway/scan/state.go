@@ -48,7 +48,7 @@ func (c *Core) load(saved []byte, sameBoot bool) error {
 	if s.Version != stateVersion {
 		return fmt.Errorf("scan: the saved state has version %d, this program knows %d", s.Version, stateVersion)
 	}
-	s.sameBoot, c.loaded, c.sequence = sameBoot, s, s.Sequence
+	s.sameBoot, c.loaded, c.sequence, c.kept = sameBoot, s, s.Sequence, s.Rules
 	for key, f := range s.Faults {
 		if f != nil {
 			c.faults[key] = f
@@ -119,9 +119,9 @@ func (c *Core) prune(s *state) {
 		known["offline:"+c.cfg.Devices[i].ID] = true
 	}
 	for i := range c.cfg.Outputs {
-		for _, kind := range []string{"write:", "override:", "trip:"} {
-			known[kind+c.cfg.Outputs[i].Name] = true
-		}
+		name := c.cfg.Outputs[i].Name
+		known["trip:"+name] = true
+		known["write:"+name], known["override:"+name] = !c.cfg.Observe, !c.cfg.Observe // who only observes will never know better
 	}
 	for i := range c.cfg.Specs {
 		known["blind:"+c.cfg.Specs[i].ID] = true
@@ -185,9 +185,10 @@ func (c *Core) State() []byte {
 	}
 	if c.cfg.Rules != nil && !c.rulesOff {
 		if saved, err := c.cfg.Rules.Save(now); err == nil {
-			s.Rules = saved
+			c.kept = saved
 		}
 	}
+	s.Rules = c.kept
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return nil // every number in it was checked to be finite
