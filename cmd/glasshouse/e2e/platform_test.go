@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -194,7 +195,7 @@ func (f *field) live(k *kafka) (sent []float64) {
 			eventually(f.t, "air-7 is heard", func() error {
 				status, err := f.status()
 				if err == nil && !slices.ContainsFunc(status.Points, func(p api.Point) bool { return p.Device == "air-7" && p.Value != nil }) {
-					err = errNotYet
+					err = errors.New("it is not")
 				}
 				return err
 			})
