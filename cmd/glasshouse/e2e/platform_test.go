@@ -74,7 +74,7 @@ func (k *kafka) kcat(topic string) ([]line, error) {
 			return nil, err
 		}
 		l := line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key, Value: e.Payload, Headers: map[string]string{}}
-		for pair := range slices.Chunk(e.event.Headers, 2) {
+		for pair := range slices.Chunk(e.Headers, 2) {
 			l.Headers[pair[0]] = pair[1]
 		}
 		lines = append(lines, l)
