@@ -482,3 +482,39 @@ func TestPusherEnds(t *testing.T) {
 		}
 	})
 }
+
+// A stop gives the bus some seconds: what a dead unit costs must not be paid by those that live.
+func TestSafetyOfLiveUnitsWaitsForNoDeadOne(t *testing.T) {
+	for name, before := range map[string]time.Duration{"dead for long": 60 * s, "just died": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				driver := &script{plan: relays(2)}
+				d := start(t, driver, Options{Every: 5 * s})
+				d.sleep(10 * s)
+				driver.set(func(x *script) {
+					x.readErr = of("unit 1", errTimeout)
+					x.wrErr = func(p drivers.PointID) error {
+						if p[0] == '1' {
+							return errTimeout
+						}
+						return nil
+					}
+				})
+				d.sleep(before)
+				for i := range 8 {
+					d.Write(Write{Output: i, ID: uint64(i), Point: "1.a", Safety: true})
+				}
+				d.Write(Write{Output: 8, ID: 8, Point: "2.a", Safety: true})
+				d.sleep(3 * s)
+				done := false
+				for _, c := range d.confirms {
+					done = done || c.ID == 8 && c.Err == nil
+				}
+				if !done {
+					t.Errorf("after 3 s the live unit still waits behind the dead one: %+v", d.confirms)
+				}
+				d.finish()
+			})
+		})
+	}
+}

@@ -59,7 +59,7 @@ func (b *Bus) writeAll(ctx context.Context) {
 	b.mu.Unlock()
 	for ; n > 0 && ctx.Err() == nil; n-- {
 		b.mu.Lock()
-		w, ok := b.queue.take(b.may)
+		w, ok := b.queue.take(b.answers, b.may)
 		b.mu.Unlock()
 		if !ok {
 			return
@@ -75,6 +75,12 @@ func (b *Bus) may(w Write) bool {
 	}
 	r := b.plan.of[w.Point]
 	return r == nil || !r.unit.back.active()
+}
+
+// answers says whether the unit of a write answered when it was last asked or written to. The mutex is held.
+func (b *Bus) answers(w Write) bool {
+	r := b.plan.of[w.Point]
+	return r == nil || r.unit.back.failures == 0 && !r.unit.mute
 }
 
 // write tries one and confirms it.
@@ -94,6 +100,9 @@ func (b *Bus) wrote(w Write, err error) {
 	now, r := time.Now(), b.plan.of[w.Point]
 	var silenced []drivers.Reading
 	b.counts.writes++
+	if r != nil {
+		r.unit.mute = errors.Is(err, drivers.ErrUnit)
+	}
 	if err != nil {
 		b.counts.writeErrors++
 		b.counts.lastWrite = err

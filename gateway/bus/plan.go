@@ -59,6 +59,7 @@ type unit struct {
 	every    time.Duration // the shortest period of its requests
 	back     backoff
 	since    time.Time // of the first failure in a row
+	mute     bool      // it did not answer the last write
 	counts   unitCounts
 }
 

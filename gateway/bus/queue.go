@@ -16,9 +16,13 @@ func (q *queue) put(w Write) {
 	q.waiting = append(q.waiting, w)
 }
 
-// take removes the first safety write, else the first that may go.
-func (q *queue) take(may func(Write) bool) (Write, bool) {
-	i := slices.IndexFunc(q.waiting, func(w Write) bool { return w.Safety })
+// take removes the first safety write, else the first that may go. Safety writes to units that answer go before the others:
+// each of those takes as long as its timeout, and nobody waits for eight dead relays to switch off a live one.
+func (q *queue) take(answers, may func(Write) bool) (Write, bool) {
+	i := slices.IndexFunc(q.waiting, func(w Write) bool { return w.Safety && answers(w) })
+	if i < 0 {
+		i = slices.IndexFunc(q.waiting, func(w Write) bool { return w.Safety })
+	}
 	if i < 0 {
 		i = slices.IndexFunc(q.waiting, may)
 	}
