@@ -35,7 +35,7 @@ type Profile struct {
 type ModbusTiming struct {
 	Gap          int           `yaml:"gap"`          // registers or coils between two points that a request may read over; 0: none
 	MaxRegisters int           `yaml:"maxRegisters"` // registers in one request; 0: 125. Coils: 16 times as many
-	TurnAround   time.Duration `yaml:"turnAround"`   // the longest it takes to begin an answer; 0: the bus' timeout
+	TurnAround   time.Duration `yaml:"turnAround"`   // the longest it may take to begin an answer; 0: twice the bus' timeout
 	InterFrame   time.Duration `yaml:"interFrame"`   // least pause before a request to it
 	AfterConnect time.Duration `yaml:"afterConnect"` // between opening the connection and the first request
 }
