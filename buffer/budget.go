@@ -247,6 +247,8 @@ type Stats struct {
 	Copied   time.Time   // when the notes' second copy was last written
 	Damaged  []string    // names of files that were put aside and lie in the directory
 	Gaps     uint64      // number of the last gap
+	Growth   float64     // bytes appended per second, over the last hour or, while little comes, day; 0 in the first minute after Open
+	Room     int64       // bytes that may be appended before telemetry is dropped, if nothing is acknowledged meanwhile
 }
 
 // LaneStats is how a lane stands. Sent, Dropped and SetAside count since the epoch began, but SetAside only what is kept.
@@ -266,7 +268,8 @@ func (b *Buffer) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Stats{Epoch: b.epoch, Sequence: b.state.Sequence, MaxBytes: b.opts.MaxBytes, Segments: len(b.segments), Commits: b.stats.commits,
-		Error: b.stats.failed, Copied: b.stats.copied, Damaged: append([]string(nil), b.condemned...), Gaps: b.state.Gaps}
+		Error: b.stats.failed, Copied: b.stats.copied, Damaged: append([]string(nil), b.condemned...), Gaps: b.state.Gaps,
+		Growth: b.growth.rate(time.Now()), Room: b.room()}
 	for _, seg := range b.segments {
 		s.Bytes += seg.bytes
 	}

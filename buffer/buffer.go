@@ -158,6 +158,7 @@ type Buffer struct {
 	revision  uint64 // counts what must become durable besides commits
 	saved     uint64 // the revision that is durable
 	stats     counters
+	growth    growth
 	diskFull  bool     // the last commit found no space
 	condemned []string // files that were put aside, by name
 
@@ -279,6 +280,7 @@ func (b *Buffer) run() {
 			armed = false
 			b.background("write acknowledgements", b.flush)
 		case <-copying.C:
+			b.measure()
 			b.background("copy the notes", b.copy)
 		}
 	}

@@ -84,9 +84,12 @@ type transaction struct {
 	id       int // bbolt's, once it runs
 }
 
+// commitSpare is what a commit may take besides records and notes, in bytes: a segment is full when less is left.
+const commitSpare = 32 << 10
+
 // transact writes one transaction and applies it to what is in memory. The write lock is held.
 func (b *Buffer) transact(blocks []block, notes Notes) error {
-	need := int64(32 << 10)
+	need := int64(commitSpare)
 	for i := range blocks {
 		need += int64(len(blocks[i].bytes)) * 10 / 9
 	}
@@ -261,6 +264,7 @@ func (b *Buffer) apply(t *transaction, head *segment, size int64) {
 	b.stats.failed, b.diskFull = nil, false
 	b.saved = max(b.saved, t.revision)
 	b.state.Commits, b.state.Sequence = t.state.Commits, t.state.Sequence
+	b.growth.grown += size - head.bytes
 	head.bytes = size
 	for i := range t.blocks {
 		k := &t.blocks[i]

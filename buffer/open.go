@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Open opens the buffer in a directory, or makes it. It repairs what it can and says so by Found. Errors: ErrLocked while
@@ -38,6 +39,8 @@ func Open(o Options) (*Buffer, error) {
 	for _, words := range b.found {
 		o.Log.Warn("buffer: found at start: " + words)
 	}
+	b.growth.enough = o.SegmentBytes
+	b.growth.take(time.Now())
 	b.done.Go(b.run)
 	b.done.Go(b.tend)
 	b.signal(b.tidy)
@@ -71,17 +74,28 @@ func (b *Buffer) restore() error {
 	}
 	r.countLost()
 	if r.head == nil {
-		err = b.startSegment()
-	} else if fresh || b.revision != b.saved {
-		err = b.transact(nil, nil)
+		if err := b.startSegment(); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	b.settle(fresh)
+	return nil
+}
+
+// settle writes down what Open found. A disk that takes nothing now must not keep the buffer shut: commits, which are tried
+// again, take it along.
+func (b *Buffer) settle(fresh bool) {
+	if b.revision != b.saved {
+		if err := b.transact(nil, nil); err != nil {
+			b.opts.Log.Warn("buffer: write what was found at the start", "error", err)
+			b.signal(b.dirty)
+		}
 	}
 	if fresh || len(b.found) > 0 {
-		return b.copy()
+		if err := b.copy(); err != nil {
+			b.opts.Log.Warn("buffer: copy the notes", "error", err)
+		}
 	}
-	return nil
 }
 
 // nameLanes gives every lane of the options an id and says whether there was a new one.

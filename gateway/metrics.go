@@ -130,6 +130,11 @@ func (p *page) buffer(s api.Status) {
 	b := s.Buffer
 	p.add("glasshouse_buffer_bytes", "gauge", "Size of the buffer's files.", float64(b.Bytes))
 	p.add("glasshouse_buffer_max_bytes", "gauge", "Budget of the buffer's files.", float64(b.MaxBytes))
+	p.add("glasshouse_buffer_room_bytes", "gauge", "What may come before raw telemetry is dropped, if nothing is delivered meanwhile.", float64(b.RoomBytes))
+	if b.Forecast != nil {
+		p.add("glasshouse_buffer_forecast_seconds", "gauge", "Until raw telemetry is dropped at this rate, if nothing is delivered meanwhile; absent while not known.", *b.Forecast)
+	}
+	p.add("glasshouse_buffer_gaps_total", "counter", "Gaps since the epoch began: records lost before Kafka had them.", float64(b.Gaps))
 	p.add("glasshouse_buffer_segments", "gauge", "Files of the buffer.", float64(b.Segments))
 	p.add("glasshouse_journal_degraded", "gauge", "1 while the disk does not take what happens.", truth(b.DegradedSince != nil))
 	p.add("glasshouse_journal_memory_bytes", "gauge", "Bytes of the records that wait in memory for the disk.", float64(b.InMemory))

@@ -19,6 +19,9 @@ var _ api.Source = (*Gateway)(nil)
 // askTime is how long a question waits for a cycle; then the last answer is given again.
 const askTime = time.Second
 
+// shownGaps is how many of the newest gaps in the buffer a status tells.
+const shownGaps = 20
+
 // Status tells everything at one instant. It waits at most askTime for the cycle and for nothing else.
 func (g *Gateway) Status() api.Status {
 	s := g.ask()
@@ -168,6 +171,14 @@ func (g *Gateway) bufferStatus() api.Buffer {
 	}
 	for _, l := range stats.Lanes {
 		b.Lanes = append(b.Lanes, api.Lane{Name: string(l.Name), Critical: l.Critical, Waiting: l.Waiting, SetAside: l.SetAside, Dropped: l.Dropped, Delivered: l.Sent})
+	}
+	b.RoomBytes, b.Growth, b.Gaps = stats.Room, stats.Growth*3600, stats.Gaps
+	if left, known := stats.Forecast(); known {
+		b.Forecast = finite(left.Seconds())
+	}
+	for _, gap := range g.buffer.Gaps(stats.Gaps - min(stats.Gaps, shownGaps)) {
+		b.LastGaps = append(b.LastGaps, api.Gap{Number: gap.Number, At: time.UnixMilli(gap.At).UTC(), Topic: string(gap.Lane), First: gap.First, Last: gap.Last,
+			Count: gap.Count, From: time.UnixMilli(gap.From).UTC(), To: time.UnixMilli(gap.To).UTC(), Damage: gap.Damage})
 	}
 	return b
 }

@@ -34,6 +34,7 @@ type testWorld struct {
 	dir     string
 	config  string
 	store   *brokenStore
+	maxSize int64 // of the buffer, below what a configuration may say; 0: as it says
 
 	mu      sync.Mutex
 	away    bool // Kafka
@@ -113,6 +114,9 @@ func (w *testWorld) start() {
 	config, err := configs.Parse("test.yaml", []byte(w.config), os.LookupEnv, os.ReadFile)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.maxSize > 0 {
+		config.Buffer.MaxSize, config.Buffer.Reserve = w.maxSize, w.maxSize/8
 	}
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {

@@ -93,7 +93,7 @@ func printStatus(w io.Writer, s api.Status) error {
 	if err := page.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nbuffer: %.1f of %.0f MiB in %d file(s)%s\nuplink: %s\n", mebi(s.Buffer.Bytes), mebi(s.Buffer.MaxBytes), s.Buffer.Segments, degraded(s.Buffer), uplink(s.Uplink))
+	fmt.Fprintf(w, "\nbuffer: %.1f of %.0f MiB in %d file(s)%s\n%s\nuplink: %s\n", mebi(s.Buffer.Bytes), mebi(s.Buffer.MaxBytes), s.Buffer.Segments, degraded(s.Buffer), forecast(s.Buffer), uplink(s.Uplink))
 	for _, f := range s.Faults {
 		fmt.Fprintf(w, "! %s since %s: %s (%s)\n", f.Device, f.Since.Local().Format("15:04:05"), f.Title, f.Description)
 	}

@@ -134,8 +134,13 @@ type Buffer struct {
 	Epoch         string     `json:"epoch"`
 	Bytes         int64      `json:"bytes"`
 	MaxBytes      int64      `json:"maxBytes"`
+	RoomBytes     int64      `json:"roomBytes"` // what may come before raw telemetry is dropped, if nothing is delivered meanwhile
+	Growth        float64    `json:"bytesPerHour"`
+	Forecast      *float64   `json:"forecastSeconds"` // until raw telemetry is dropped at this rate, if nothing is delivered meanwhile; null: not known yet, or nothing comes
 	Segments      int        `json:"segments"`
 	Lanes         []Lane     `json:"lanes"`
+	Gaps          uint64     `json:"gaps"`                  // since the epoch began
+	LastGaps      []Gap      `json:"lastGaps,omitempty"`    // the newest, the oldest of them first
 	Quarantined   []string   `json:"quarantined,omitempty"` // damaged files that were put aside
 	DegradedSince *time.Time `json:"degradedSince,omitempty"`
 	Sequence      uint64     `json:"sequence"`      // records stored since the epoch began: delivered, waiting, set aside or dropped
@@ -146,6 +151,19 @@ type Buffer struct {
 	CommitSeconds float64    `json:"commitSeconds"` // mean latency of a commit
 	Commits       uint64     `json:"commits"`       // since the start
 	Error         string     `json:"error,omitempty"`
+}
+
+// Gap tells of records that were lost before Kafka had them.
+type Gap struct {
+	Number uint64    `json:"number"` // counts from 1
+	At     time.Time `json:"at"`     // when it came about
+	Topic  string    `json:"topic"`
+	First  uint64    `json:"first"` // sequence
+	Last   uint64    `json:"last"`
+	Count  uint64    `json:"count"` // records
+	From   time.Time `json:"from"`  // time of the earliest record
+	To     time.Time `json:"to"`
+	Damage bool      `json:"damage"` // a file was damaged or missing; else the buffer was full
 }
 
 // Lane is the queue of one topic and how far it has been sent.
