@@ -92,7 +92,7 @@ func (s *Set) restored(rule int, raw json.RawMessage, now Moment) (ruleState, er
 		return ruleState{}, err
 	}
 	spec := &s.rules[rule].Spec
-	r := ruleState{phase: p, value: was.Value, blind: was.Blind, limits: spec.Day, day: was.Day, ranged: true, switched: now.Steady - was.Switched}
+	r := ruleState{phase: p, value: was.Value, blind: was.Blind, lost: was.Blind, lostAt: now.Steady, limits: spec.Day, day: was.Day, ranged: true, switched: now.Steady - was.Switched}
 	if p == ok {
 		return r, nil
 	}

@@ -61,6 +61,7 @@ func TestRestart(t *testing.T) {
 			1m0s seeing
 			1m0s want fan=1`},
 		{"blind without an alert", nil, "0s 24\n 1m lost\n 90s restart\n 10s 24\n 1m end", "1m15s blinded\n restart\n 10s seeing"},
+		{"blind before, and the value is there at once", nil, "0s 24\n 1m lost\n 90s restart\n 0s 24\n 1m end", "1m15s blinded\n restart\n 0s seeing"},
 		{"the night has come meanwhile", nightly, "0s 27\n 59m restart\n 0s wall 1h\n 1s 27\n 1m end",
 			"30s raised warning above 27\n restart\n 30s escalated critical above 27"},
 		{"twice", nil, "0s 27\n 20s restart\n 5s restart\n 5s 27\n 1m end", "restart\n restart\n 15s raised warning above 27\n 15s want fan=1"},
