@@ -45,6 +45,7 @@ type loop struct {
 	faults   []scan.BusFault
 	commands []scan.Command
 	gone     []int
+	met      []bool        // buses that brought something, which ends what an earlier run told of them
 	beat     time.Duration // steady instant of the next heartbeat
 	unacked  int64         // QoS 1 messages that wait for a commit; shared with the journal's goroutine
 	snapshot *scan.Snapshot
@@ -101,6 +102,9 @@ func (l *loop) cycle(stopping bool) {
 	l.gather(in)
 	cy := l.core.Step(scan.Input{Now: now, Readings: l.seen, Commands: l.commands, Confirmations: in.confirms,
 		BusFaults: l.faults, Gone: l.gone, Conditions: in.conditions, Stop: stopping})
+	if len(in.orders) > 0 {
+		l.snapshot = nil // whoever is told that an order was taken must see it
+	}
 	for _, s := range cy.Switches {
 		o := &l.house.outputs[s.Output]
 		l.buses[o.bus].Write(bus.Write{Output: s.Output, ID: s.ID, Point: l.house.points[o.point].ID, Value: s.Value, Safety: s.Safety})
@@ -144,11 +148,28 @@ func (l *loop) gather(in *intake) {
 		}
 		l.seen = append(l.seen, o)
 	}
+	l.meet(in)
 	for _, h := range in.health {
 		l.faults = append(l.faults, scan.BusFault{Bus: l.house.buses[h.bus].name, Devices: l.house.buses[h.bus].devices, Err: h.err})
 	}
 	for _, o := range in.orders {
 		l.commands = append(l.commands, o.command)
+	}
+}
+
+// meet notes the first time that a bus brings something: a bus that was away before a restart, and no longer is, tells no
+// transition.
+func (l *loop) meet(in *intake) {
+	if l.met == nil {
+		l.met = make([]bool, len(l.house.buses))
+	}
+	from := 0
+	for _, d := range in.deliveries {
+		if !l.met[d.bus] && from < d.end && !silent(in.readings[from].Err) {
+			l.met[d.bus] = true
+			l.faults = append(l.faults, scan.BusFault{Bus: l.house.buses[d.bus].name, Devices: l.house.buses[d.bus].devices})
+		}
+		from = d.end
 	}
 }
 
