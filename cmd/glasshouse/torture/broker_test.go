@@ -29,6 +29,7 @@ type broker struct {
 	lastID uint16
 	line   *line // nil: nobody is connected
 	away   bool
+	deaf   bool // acknowledgements get lost
 	closed bool
 	sent   uint64 // publications, of both QoS, also those that came again
 }
@@ -91,6 +92,13 @@ func (b *broker) leave(away bool) {
 		b.line.Close()
 	}
 	b.change.Broadcast()
+}
+
+// hear says whether acknowledgements arrive, or are lost as on a line that is about to break.
+func (b *broker) hear(well bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deaf = !well
 }
 
 // publish hands a message to the client's session. QoS 0 is dropped while nobody is connected.
@@ -239,7 +247,7 @@ func (b *broker) next(l *line) (batch []*message, dups []bool) {
 func (b *broker) acknowledge(l *line, id uint16) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.line != l {
+	if b.line != l || b.deaf {
 		return
 	}
 	for i, m := range b.queue[:b.flight] {

@@ -41,6 +41,7 @@ func TestKills(t *testing.T) {
 	stop := s.load(killRate)
 	began, lived := time.Now(), time.Duration(0)
 	for kill := range kills {
+		s.broker.hear(kill%4 != 1) // else all of this life's messages come again, kept or not
 		l := s.begin()
 		after := time.Duration(s.random.Int64N(int64(longest)))
 		time.Sleep(after)
@@ -50,12 +51,10 @@ func TestKills(t *testing.T) {
 		if s.book.check(); t.Failed() {
 			t.Fatalf("after kill %d\n%s", kill+1, l.log)
 		}
-		switch s.random.IntN(12) {
-		case 0, 1:
+		if s.random.IntN(6) == 0 {
 			s.weather()
-		case 2:
-			s.book.away.Store(!s.book.away.Load())
 		}
+		s.book.away.Store(s.random.IntN(12) == 0 || s.book.away.Load() && s.random.IntN(3) > 0)
 		if kill%50 == 49 {
 			s.book.trim()
 			t.Logf("%d kills in %s, %s", kill+1, time.Since(began).Round(time.Second), s)
@@ -63,6 +62,7 @@ func TestKills(t *testing.T) {
 	}
 	took := time.Since(began)
 	stop()
+	s.broker.hear(true)
 	s.book.away.Store(false)
 	l := s.begin()
 	eventually(t, "all is in Kafka", func() error {
@@ -80,9 +80,6 @@ func TestKills(t *testing.T) {
 	l.stop()
 	s.audit()
 	s.book.check()
-	if s.overlap > dupLimit {
-		t.Errorf("%d records were sent and not yet noted as sent at a kill, %d are allowed", s.overlap, dupLimit)
-	}
 	t.Logf("%d kills in %s (alive for %s): %s; lost 0", kills, took.Round(time.Second), lived.Round(time.Second), s)
 }
 
@@ -280,6 +277,9 @@ func (s *stage) audit() {
 	defer s.book.mu.Unlock()
 	if len(s.book.open) > 0 {
 		s.openKills++
+	}
+	if overlap > dupLimit {
+		s.book.fault("%d records are in Kafka and will come again, %d may", overlap, dupLimit)
 	}
 	for _, n := range acked {
 		if _, sent := s.book.readings[n]; sent {
