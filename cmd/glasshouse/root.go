@@ -31,7 +31,7 @@ Try it without any hardware: glasshouse demo`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newUplink(), newBuffer(), newMQTT(), newVersion(), newProbe())
+	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newUplink(), newBuffer(), newOutputs(), newMQTT(), newVersion(), newProbe())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }
