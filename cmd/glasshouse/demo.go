@@ -26,6 +26,7 @@ the greenhouse is sped up. The terminal tells what happens; other programs may j
 	flags.StringVar(&o.Modbus, "modbus-listen", "", "address of the Modbus TCP slave (default 127.0.0.1:5020, or a free port)")
 	flags.Float64Var(&o.Speed, "speed", 0, "how many seconds pass in the greenhouse in one (default: fast enough for a story in a minute)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		outliveReader()
 		o.Out = cmd.OutOrStdout()
 		return demo.Run(cmd.Context(), o)
 	}

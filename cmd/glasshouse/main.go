@@ -35,6 +35,8 @@ func run(args []string) int {
 	root := newRoot(hurry)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	stderr := newLogWriter(os.Stderr) // a gateway that ends in order to be restarted must end
+	defer stderr.close()
 	var usage usageError
 	switch {
 	case err == nil:
@@ -42,22 +44,30 @@ func run(args []string) int {
 	case errors.Is(err, errSaid):
 		return exitFailed
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "glasshouse: %v\n", err)
+		fmt.Fprintf(stderr, "glasshouse: %v\n", err)
 		return exitUsage
 	case errors.Is(err, api.ErrNotRunning):
-		fmt.Fprintf(os.Stderr, "glasshouse: %v\nStart it with: glasshouse run -c FILE, or name its socket with --socket.\n", err)
+		fmt.Fprintf(stderr, "glasshouse: %v\nStart it with: glasshouse run -c FILE, or name its socket with --socket.\n", err)
 		return exitNotRunning
 	default:
-		fmt.Fprintf(os.Stderr, "glasshouse: %v\n", err)
+		fmt.Fprintf(stderr, "glasshouse: %v\n", err)
 		return exitFailed
 	}
 }
 
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, and a channel that the second one closes.
+// outliveReader lets a program that switches things outlive who reads its output: without it a closed pipe kills it at the
+// next line, with its outputs as they are.
+func outliveReader() { signal.Ignore(syscall.SIGPIPE) }
+
+// untilSignal returns a context that the first SIGINT, SIGTERM or SIGHUP ends, and a channel that the second one closes. A
+// terminal that hangs up is no reason to leave outputs as they are; under nohup it is no reason to end.
 func untilSignal(parent context.Context) (ctx context.Context, hurry <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals, second, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		for _, next := range []func(){cancel, func() { close(second) }} {
 			select {

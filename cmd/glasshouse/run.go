@@ -25,11 +25,14 @@ and exits 0. A second signal skips what can wait, never the safe outputs.`,
 	}
 	configFlag(cmd, &file)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		outliveReader()
 		config, err := load(cmd, file)
 		if err != nil {
 			return err
 		}
-		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: config.Gateway.LogLevel()}))
+		lines := newLogWriter(os.Stderr)
+		defer lines.close()
+		log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: config.Gateway.LogLevel()}))
 		g, err := gateway.New(gateway.Options{Config: config, Version: version, Log: log, Probe: probeInChild, Hurry: hurry})
 		if err != nil {
 			return said(cmd, err)
