@@ -191,6 +191,7 @@ func (g *Gateway) stop(t *crew) error {
 
 // emergencyStop sends every output its safe value past a cycle that hangs. Nobody can confirm it.
 func (g *Gateway) emergencyStop() error {
+	g.inbox.close() // a bus that waits for the cycle to take what it has read would write nothing
 	if g.config.Gateway.Mode == configs.Control {
 		for i := range g.house.scan.Outputs {
 			o := &g.house.scan.Outputs[i]
