@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -141,7 +143,11 @@ func (l *loop) gather(in *intake) {
 			if l.house.points[p].doubtful && o.Quality == drivers.Good {
 				o.Quality = drivers.Uncertain
 			}
-		} else if m := r.Message; m != nil && m.Kind == drivers.Status && !m.Retained && strings.Contains(strings.ToLower(string(m.Raw)), "offline") {
+			if m := r.Message; len(l.gone) > 0 && m != nil && m.Kind == drivers.Telemetry { // what a queue of the broker held is over with what it held after it
+				device := l.house.points[p].device
+				l.gone = slices.DeleteFunc(l.gone, func(d int) bool { return d == device })
+			}
+		} else if m := r.Message; m != nil && m.Kind == drivers.Status && !m.Retained && goodbye(m.Raw) {
 			if d, ok := l.house.deviceOf[m.Device]; ok {
 				l.gone = append(l.gone, d)
 			}
@@ -155,6 +161,15 @@ func (l *loop) gather(in *intake) {
 	for _, o := range in.orders {
 		l.commands = append(l.commands, o.command)
 	}
+}
+
+// goodbye says whether a status message, JSON or plain text, means that its device has gone.
+func goodbye(raw []byte) bool {
+	var status struct{ Status, State string }
+	if json.Unmarshal(raw, &status) == nil {
+		return strings.EqualFold(status.Status, "offline") || strings.EqualFold(status.State, "offline")
+	}
+	return strings.Contains(strings.ToLower(string(raw)), "offline")
 }
 
 // meet notes the first time that a bus brings something: a bus that was away before a restart, and no longer is, tells no
