@@ -41,3 +41,22 @@ func TestWhatTheBufferSaysOfItself(t *testing.T) {
 		}
 	}
 }
+
+func TestInstantsAsPeopleTypeThem(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"2026-03-01T12:00:00Z":      time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		"2026-03-01T12:00:00+02:00": time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
+		"2026-03-01":                time.Date(2026, 3, 1, 0, 0, 0, 0, time.Local),
+		"2026-03-01 12:30":          time.Date(2026, 3, 1, 12, 30, 0, 0, time.Local),
+		"2026-03-01 12:30:15":       time.Date(2026, 3, 1, 12, 30, 15, 0, time.Local),
+	} {
+		if got, err := instant(text); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"noon", "2026-13-01", "12:00"} {
+		if got, err := instant(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
