@@ -62,16 +62,18 @@ type Gateway struct {
 	clock   clock
 	started time.Time
 
-	inbox   *inbox
-	buses   []*bus.Bus
-	loop    *loop
-	writer  *writer
-	buffer  *buffer.Buffer
-	journal *journal.Journal
-	uplink  *uplink.Uplink // nil: none configured
-	gaps    uint64         // number of the newest gap in the buffer that was told
-	last    atomic.Pointer[scan.Snapshot]
-	ready   chan struct{} // closed when Run has built everything
+	inbox    *inbox
+	buses    []*bus.Bus
+	loop     *loop
+	writer   *writer
+	buffer   *buffer.Buffer
+	journal  *journal.Journal
+	uplink   *uplink.Uplink // nil: none configured
+	homeless error          // why the buffer lies in memory; nil: it lies on the disk
+	refuge   string         // where it lies then
+	gaps     uint64         // number of the newest gap in the buffer that was told
+	last     atomic.Pointer[scan.Snapshot]
+	ready    chan struct{} // closed when Run has built everything
 }
 
 // New builds everything that needs no I/O, so that a configuration can be checked offline. The error holds every fault,
@@ -110,7 +112,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		if err := g.buffer.Close(); err != nil {
+		if err := g.closeBuffer(); err != nil {
 			g.log.Error("the buffer was not closed in order; the next start will look through it", "error", err)
 		}
 	}()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,14 +23,12 @@ func (g *Gateway) open() error {
 	for _, l := range g.house.lanes {
 		lanes = append(lanes, buffer.LaneSpec{Name: l.Name, Critical: l.Critical})
 	}
-	var err error
-	g.buffer, err = buffer.Open(buffer.Options{Dir: g.bufferDir(), MaxBytes: g.config.Buffer.MaxSize,
-		Reserve: g.config.Buffer.Reserve, Lanes: lanes, Probe: g.options.Probe, Log: g.log})
-	if err != nil {
+	if err := g.openBuffer(buffer.Options{Dir: g.bufferDir(), MaxBytes: g.config.Buffer.MaxSize,
+		Reserve: g.config.Buffer.Reserve, Lanes: lanes, Probe: g.options.Probe, Log: g.log}); err != nil {
 		return err
 	}
 	if err := g.openLoop(); err != nil {
-		return errors.Join(err, g.buffer.Close())
+		return errors.Join(err, g.closeBuffer())
 	}
 	g.recall()
 	g.greet()
@@ -42,13 +39,11 @@ func (g *Gateway) open() error {
 			g.uplink, err = uplink.New(o)
 		}
 		if err != nil {
-			return errors.Join(err, g.buffer.Close())
+			return errors.Join(err, g.closeBuffer())
 		}
 	}
 	return nil
 }
-
-func (g *Gateway) bufferDir() string { return filepath.Join(g.config.Gateway.DataDir, "buffer") }
 
 // openLoop builds the journal and the cycle, which goes on from the state that the buffer holds. A state that cannot be
 // read must not keep the plants without a gateway: it starts anew, and says so.

@@ -169,6 +169,10 @@ func (g *Gateway) bufferStatus() api.Buffer {
 	if wrote.Error != nil {
 		b.Error = wrote.Error.Error()
 	}
+	if g.homeless != nil && b.DegradedSince == nil {
+		since := g.started.UTC()
+		b.DegradedSince, b.Error = &since, g.homeless.Error()
+	}
 	for _, l := range stats.Lanes {
 		b.Lanes = append(b.Lanes, api.Lane{Name: string(l.Name), Critical: l.Critical, Waiting: l.Waiting, SetAside: l.SetAside, Dropped: l.Dropped, Delivered: l.Sent})
 	}
@@ -219,7 +223,7 @@ func (g *Gateway) Submit(ctx context.Context, w api.Write) (api.Receipt, error) 
 	}
 	select {
 	case a := <-back:
-		r := api.Receipt{Accepted: a.receipt.Accepted, Note: a.receipt.Reason, Durable: a.durable}
+		r := api.Receipt{Accepted: a.receipt.Accepted, Note: a.receipt.Reason, Durable: a.durable && g.homeless == nil}
 		if a.receipt.Overridden != "" {
 			r.Note = "held by the output's safety limits: " + a.receipt.Overridden
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gacp-erp.internal/glasshouse/buffer"
 	"gacp-erp.internal/glasshouse/gateway/contract"
 	"gacp-erp.internal/glasshouse/gateway/journal"
 	"gacp-erp.internal/glasshouse/gateway/scan"
@@ -44,6 +45,12 @@ func (g *Gateway) greet() {
 	found := g.buffer.Found()
 	g.inbox.condition(scan.Condition{Key: "buffer found", Type: "error", Severity: rules.Critical,
 		Title: "the buffer was repaired at the start", Description: strings.Join(found, "; "), On: len(found) > 0})
+	if g.homeless != nil {
+		g.inbox.condition(scan.Condition{Key: "disk", Type: "error", Severity: rules.Critical, Title: "the data directory cannot be used",
+			Description: fmt.Sprintf("%v; events are kept in memory and would not outlive a restart, and alerts have begun anew; mend the disk, then restart the gateway", g.homeless), On: true})
+	} else {
+		g.inbox.condition(scan.Condition{Key: "disk"})
+	}
 	for _, key := range []string{"journal", "journal ended", "uplink ended", "api ended"} {
 		g.inbox.condition(scan.Condition{Key: key})
 	}
@@ -60,8 +67,7 @@ func (g *Gateway) look(tell func(scan.Condition)) {
 		if gap.Damage {
 			why = "a file of the buffer was damaged"
 		}
-		g.gap(gap.Number, fmt.Sprintf("%d records of %s from %s to %s never reached Kafka (sequences %d to %d): %s", gap.Count, gap.Lane,
-			time.UnixMilli(gap.From).UTC().Format(time.RFC3339), time.UnixMilli(gap.To).UTC().Format(time.RFC3339), gap.First, gap.Last, why))
+		g.gap(gap.Number, fmt.Sprintf("%d records of %s%s never reached Kafka (sequences %d to %d): %s", gap.Count, gap.Lane, span(&gap), gap.First, gap.Last, why))
 	}
 	g.writer.facts.Store(g.facts())
 	if g.uplink == nil {
@@ -92,6 +98,14 @@ func (g *Gateway) facts() *[]contract.Fact {
 	return &[]contract.Fact{{Name: "version", Text: g.options.Version}, {Name: "mode", Text: string(g.config.Gateway.Mode)},
 		{Name: "configHash", Text: g.config.Hash()}, {Name: "journal", Text: disk}, {Name: "uplink", Text: link},
 		{Name: "waiting", Text: strconv.FormatUint(waiting, 10)}, {Name: "bufferBytes", Text: strconv.FormatInt(stats.Bytes, 10)}}
+}
+
+// span says when a gap's records were made, where that is known: a file that cannot be read does not tell.
+func span(gap *buffer.Gap) string {
+	if gap.To == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" from %s to %s", time.UnixMilli(gap.From).UTC().Format(time.RFC3339), time.UnixMilli(gap.To).UTC().Format(time.RFC3339))
 }
 
 // gap tells that records are missing, by the gap's number in the buffer if it is one of the buffer's: a fault that begins and ends at once, since nothing will bring them back.
