@@ -83,13 +83,14 @@ type View struct {
 	Since      Moment // when the breach began; zero without one
 	Above      bool   // which side is broken
 	Correcting bool   // its actions are wanted
+	Lost       bool   // that its value is lost was told
 }
 
 // View tells of a rule. It is called from the goroutine that evaluates.
 func (s *Set) View(rule int, st *State) View {
 	r := &st.rules[rule]
 	v := View{Value: r.value, Quality: r.quality, Min: r.limits.Min, Max: r.limits.Max, Phase: r.phase.String(), Severity: r.severity,
-		Since: r.since, Above: r.above, Correcting: r.acting}
+		Since: r.since, Above: r.above, Correcting: r.acting, Lost: r.blind}
 	if r.quality == Bad {
 		v.Value = 0
 	}

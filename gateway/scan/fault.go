@@ -130,8 +130,8 @@ func closed(v float64) *float64 {
 	return &v
 }
 
-// abandon ends an alert whose rule is no longer in the configuration: nobody else ever would.
-func (c *Core) abandon(id string, a alertState) {
+// abandon ends an alert whose rule knows nothing of it: nobody else ever would.
+func (c *Core) abandon(rule int, a alertState, why string) {
 	open := func(v *float64) float64 {
 		if v == nil {
 			return math.NaN()
@@ -139,6 +139,6 @@ func (c *Core) abandon(id string, a alertState) {
 		return *v
 	}
 	t := a.Told
-	c.emit(Event{Kind: AlertResolved, Rule: -1, Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Zone: t.Zone, Quantity: t.Quantity, Unit: t.Unit,
-		Value: t.Value, Min: open(t.Min), Max: open(t.Max), Description: "the rule " + id + " is no longer in the configuration"})
+	c.emit(Event{Kind: AlertResolved, Rule: rule, Alert: a.ID, Correlation: a.ID, Causation: a.Last, Since: a.Since, Zone: t.Zone, Quantity: t.Quantity, Unit: t.Unit,
+		Value: t.Value, Min: open(t.Min), Max: open(t.Max), Description: why})
 }

@@ -145,3 +145,37 @@ func TestAnObserverEndsWhatOnlyASwitchCouldEnd(t *testing.T) {
 		t.Errorf("%d faults stand that nobody will ever end", len(c.faults))
 	}
 }
+
+func TestAnAlertWhoseRuleLostItsStateEnds(t *testing.T) {
+	told := []rules.Change{{Phase: rules.Raised, Since: at(0)}, {Phase: rules.Blinded}}
+	cfg := config(nil)
+	cfg.Rules = &forgetful{wanted{func(rules.Moment, rules.Image) rules.Outcome { return rules.Outcome{Changes: told} }}}
+	c, err := New(cfg, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raised := c.Step(Input{Now: at(time.Second)})
+	first, saved := raised.Events[0].Alert, raised.State
+	told = nil
+	if c, err = New(cfg, saved, true); err != nil {
+		t.Fatal(err)
+	}
+	resolved := map[Kind]int{}
+	for _, e := range c.Step(Input{Now: at(2 * time.Second)}).Events {
+		if resolved[e.Kind]++; e.Kind == AlertResolved && e.Alert != first {
+			t.Errorf("resolved %s, want %s", e.Alert, first)
+		}
+	}
+	if resolved[AlertResolved] != 1 || resolved[FaultResolved] != 1 || len(c.faults) != 1 {
+		t.Errorf("%v, and %d faults stand; want alert and fault resolved, and the one that says so", resolved, len(c.faults))
+	}
+	told = []rules.Change{{Phase: rules.Raised, Since: at(3 * time.Second)}}
+	if again := c.Step(Input{Now: at(3 * time.Second)}).Events[0]; again.Kind != AlertRaised || again.Alert == first {
+		t.Errorf("%+v", again)
+	}
+}
+
+// forgetful cannot restore.
+type forgetful struct{ wanted }
+
+func (f *forgetful) Restore([]byte, rules.Moment) error { return errors.New("makes no sense") }

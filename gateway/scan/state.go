@@ -103,10 +103,25 @@ func (c *Core) resume(now rules.Moment) {
 	if c.cfg.Rules != nil && s.Rules != nil {
 		if err := c.cfg.Rules.Restore(s.Rules, now); err != nil {
 			c.raise("restore", "", "error", rules.Warning, "rules start anew", err.Error())
+			c.orphans()
 			return
 		}
 	}
 	c.resolve("restore")
+}
+
+// orphans ends what rules that start anew know nothing of, and would never end.
+func (c *Core) orphans() {
+	for i := range c.alerts {
+		id, v, a := c.cfg.Specs[i].ID, c.cfg.Rules.View(i), &c.alerts[i]
+		if a.Open && v.Severity == rules.Info { // a rule whose alert is open is worse than that
+			c.abandon(i, *a, "the state of the rule "+id+" was lost; it starts anew")
+			*a = alertState{Number: a.Number}
+		}
+		if !v.Lost {
+			c.resolve("blind:" + id)
+		}
+	}
 }
 
 // prune ends the alerts and faults of what is no longer in the configuration: nobody else ever would.
@@ -135,7 +150,7 @@ func (c *Core) prune(s *state) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.Alerts)) {
 		if a := s.Alerts[id]; a.Open && !exists[id] {
-			c.abandon(id, a)
+			c.abandon(-1, a, "the rule "+id+" is no longer in the configuration")
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.faults)) {
