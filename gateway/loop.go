@@ -49,7 +49,7 @@ type loop struct {
 	gone     []int
 	met      []bool        // buses that brought something, which ends what an earlier run told of them
 	beat     time.Duration // steady instant of the next heartbeat
-	unacked  int64         // QoS 1 messages that wait for a commit; shared with the journal's goroutine
+	unacked  atomic.Int64  // QoS 1 messages that wait for a commit; shared with the journal's goroutine
 	snapshot *scan.Snapshot
 	shot     time.Time
 
@@ -203,7 +203,7 @@ func (l *loop) keep(in *intake, cy *scan.Cycle) {
 	if len(e.Records) == 0 && len(e.Notes) == 0 && len(in.deliveries) == 0 && len(in.orders) == 0 {
 		return
 	}
-	waiting := atomic.AddInt64(&l.unacked, int64(e.QoS1))
+	waiting := l.unacked.Add(int64(e.QoS1))
 	e.Half = waiting >= receiveMaximum/2
 	e.Done = l.done(in, cy, e.QoS1)
 	l.journal.Add(e)
@@ -226,7 +226,7 @@ func (l *loop) done(in *intake, cy *scan.Cycle, qos1 int) func(durable bool) {
 		return nil
 	}
 	return func(durable bool) {
-		atomic.AddInt64(&l.unacked, -int64(qos1))
+		l.unacked.Add(-int64(qos1))
 		for _, a := range acks {
 			l.buses[a.bus].Ack(a.upTo)
 		}
