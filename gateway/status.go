@@ -19,6 +19,9 @@ var _ api.Source = (*Gateway)(nil)
 // askTime is how long a question waits for a cycle; then the last answer is given again.
 const askTime = time.Second
 
+// longestText is how many bytes a person may say of a wish. It is kept in the state's note, which must fit into the buffer.
+const longestText = 500
+
 // shownGaps is how many of the newest gaps in the buffer a status tells.
 const shownGaps = 20
 
@@ -215,6 +218,9 @@ func (g *Gateway) Submit(ctx context.Context, w api.Write) (api.Receipt, error) 
 	}
 	if limits := g.house.points[g.house.outputs[output].point]; !w.Release && limits.discrete && w.Value != 0 && w.Value != 1 {
 		return api.Receipt{}, fmt.Errorf("%s is a switch: on or off, not %g", w.Output, w.Value)
+	}
+	if len(w.By) > longestText || len(w.Reason) > longestText {
+		return api.Receipt{}, fmt.Errorf("who and why are kept with the state, and may have %d bytes each", longestText)
 	}
 	back := make(chan answer, 1)
 	command := scan.Command{ID: contract.NewID().String(), Output: output, Value: w.Value, For: w.For, Release: w.Release, By: w.By, Reason: w.Reason, Origin: scan.Local}
