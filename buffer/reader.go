@@ -62,6 +62,9 @@ func OpenReader(dir string) (*Reader, error) {
 // ErrNoBuffer is returned by OpenReader for a directory without a segment.
 var ErrNoBuffer = errors.New("there is no buffer")
 
+// Epoch is the uuid of the newest life of the buffer; empty when nothing tells it.
+func (r *Reader) Epoch() string { return r.epoch }
+
 // Close lets go of what the reader holds. Its iterators end.
 func (r *Reader) Close() error {
 	r.codec.close()

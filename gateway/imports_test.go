@@ -36,11 +36,11 @@ var allowed = map[string]struct {
 	"gateway/contract":   {[]string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/v6"}, "what crosses to the platform"},
 	"gateway/uplink":     {[]string{"buffer", "gateway/contract", "github.com/twmb/franz-go"}, "buffer to Kafka"},
 	"gateway/api":        {nil, "the local door: plain HTTP over what the gateway tells it"},
-	"gateway/archive":    {[]string{"buffer", "gateway/contract"}, "the buffer of a gateway that does not run, read and never changed"},
+	"gateway/archive":    {[]string{"buffer", "gateway/contract", "gateway/uplink"}, "the buffer of a gateway that does not run, read and never changed"},
 	"gateway/demo": {[]string{"configs", "rules", "gateway", "gateway/api", "gateway/contract", "gateway/scan", "drivers/sim", "drivers/sim/slave", "github.com/mochi-mqtt/server/v2", "github.com/twmb/franz-go"},
 		"the simulated world; the only importer of its broker and its Kafka"},
 	"gateway": {[]string{"configs", "drivers", "drivers/modbus", "drivers/mqtt", "drivers/profile", "rules", "buffer", "gateway/scan", "gateway/bus",
-		"gateway/journal", "gateway/contract", "gateway/uplink", "gateway/api", "golang.org/x/sys", "github.com/google/uuid"}, "composes; the only importer of concrete drivers"},
+		"gateway/journal", "gateway/contract", "gateway/uplink", "gateway/api", "gateway/archive", "golang.org/x/sys", "github.com/google/uuid"}, "composes; the only importer of concrete drivers"},
 	"cmd/glasshouse": {[]string{"configs", "gateway", "gateway/api", "gateway/archive", "gateway/demo", "drivers", "github.com/spf13/cobra", "golang.org/x/term"}, "parses flags, prints"},
 }
 

@@ -195,6 +195,7 @@ func (w *testWorld) coil(number int) bool { return w.slave.Coils(10, 0, 8)[numbe
 type told struct {
 	key, state, id string
 	sequence       string
+	replayed       string
 	event          struct {
 		EventType string         `json:"eventType"`
 		Payload   map[string]any `json:"payload"`
@@ -226,6 +227,8 @@ func (w *testWorld) records(topic string) []told {
 					one.state = string(h.Value)
 				case contract.HeaderEventID:
 					one.id = string(h.Value)
+				case contract.HeaderReplayed:
+					one.replayed = string(h.Value)
 				case "sequence":
 					one.sequence = string(h.Value)
 				}

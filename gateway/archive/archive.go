@@ -1,5 +1,5 @@
-// Package archive looks at the buffer of a gateway that does not run: is it whole, and what is in it. It changes no byte
-// there. It is not a door to a running gateway; that is package api's.
+// Package archive looks at the buffer of a gateway that does not run: is it whole, what is in it, and a part of it to
+// Kafka again. It changes no byte there. It is not a door to a running gateway; that is package api's.
 package archive
 
 import (
@@ -87,10 +87,12 @@ func printChecked(w io.Writer, c *buffer.Checked) error {
 type Selection struct {
 	Topic    string    // as the gateway calls it: device.telemetry.v1; empty: all
 	From, To time.Time // From <= time < To; zero: open
+
+	First, Last uint64 // sequences; 0: open
 }
 
 func (s *Selection) records() (buffer.Selection, error) {
-	sel := buffer.Selection{Lane: buffer.Lane(s.Topic)}
+	sel := buffer.Selection{Lane: buffer.Lane(s.Topic), First: s.First, Last: s.Last}
 	if !s.From.IsZero() {
 		sel.From = s.From.UnixMilli()
 	}
@@ -99,6 +101,9 @@ func (s *Selection) records() (buffer.Selection, error) {
 	}
 	if !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To) {
 		return sel, fmt.Errorf("from %s to %s: the end is not after the start", s.From.Format(time.RFC3339), s.To.Format(time.RFC3339))
+	}
+	if s.Last > 0 && s.First > s.Last {
+		return sel, fmt.Errorf("sequences %d to %d: the last comes before the first", s.First, s.Last)
 	}
 	if s.Topic == "" {
 		return sel, nil

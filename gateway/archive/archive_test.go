@@ -81,7 +81,7 @@ func TestExport(t *testing.T) {
 	if some := export(t, filepath.Join(dir, "buffer"), Selection{Topic: contract.TopicTelemetry, From: noon.Add(time.Hour), To: noon.Add(65 * time.Minute)}); len(some) != 5 || some[0].Sequence != 61 {
 		t.Errorf("%d lines of five minutes: %+v", len(some), some)
 	}
-	for _, s := range []Selection{{Topic: "device.telemetry"}, {From: noon, To: noon}} {
+	for _, s := range []Selection{{Topic: "device.telemetry"}, {From: noon, To: noon}, {First: 3, Last: 2}} {
 		if _, err := Export(t.Context(), dir, s, &bytes.Buffer{}, nil); err == nil {
 			t.Errorf("%+v was taken", s)
 		}

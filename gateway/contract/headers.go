@@ -21,6 +21,7 @@ const (
 	HeaderClockCorrection = "clock-correction-ms"
 	HeaderEpoch           = "epoch"    // the buffer's uuid
 	HeaderSequence        = "sequence" // counts all records of an epoch from 1
+	HeaderReplayed        = "replayed" // true: somebody had it sent again from the archive
 )
 
 // A head is a row of entries: a code for the name (0: the name follows, its length first), the value's length, the value.
