@@ -179,3 +179,28 @@ func TestAnAlertWhoseRuleLostItsStateEnds(t *testing.T) {
 type forgetful struct{ wanted }
 
 func (f *forgetful) Restore([]byte, rules.Moment) error { return errors.New("makes no sense") }
+
+// A broker hands over what it kept in an hour without a gateway: true values of that hour, none of which is one of now.
+func TestWhatIsOnlyLateIsToldAndNotUsed(t *testing.T) {
+	c, err := New(config(nil), nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var queue []Observation
+	for age := time.Hour; age > 0; age -= 5 * time.Minute {
+		queue = append(queue, Observation{Point: 0, Value: 31, Quality: drivers.Good, At: noon.Add(-age), Message: &drivers.Message{Stamped: true}})
+	}
+	queue = append(queue, Observation{Point: 0, Value: 900, Quality: drivers.Good, At: noon.Add(-4 * time.Minute), Message: &drivers.Message{Stamped: true}})
+	c.Step(Input{Now: at(0), Readings: queue})
+	if p := c.Snapshot().Points[0]; p.Quality != rules.Bad || p.Value != 0 {
+		t.Errorf("a value of minutes ago is used: %+v", p)
+	}
+	for i, o := range queue[:len(queue)-1] {
+		if o.Quality != drivers.Good || o.Value != 31 {
+			t.Errorf("reading %d is told as %+v", i, o)
+		}
+	}
+	if last := queue[len(queue)-1]; last.Quality != drivers.Bad {
+		t.Errorf("late and out of range is told as %+v", last)
+	}
+}

@@ -48,22 +48,22 @@ func (c *Core) observe(r *Observation) {
 	if stamped {
 		p.at = r.At
 	}
-	q, err := quality(r.Quality), r.Err
+	q, err, late := quality(r.Quality), r.Err, false
 	switch {
 	case math.IsNaN(r.Value) || math.IsInf(r.Value, 0):
 		q = rules.Bad
 		if err == nil {
 			err = drivers.ErrNotANumber
 		}
-	case q != rules.Bad && stamped && cfg.MaxAge > 0 && now.Wall.Sub(r.At) > cfg.MaxAge:
-		q, err = rules.Bad, drivers.ErrStale
 	case q != rules.Bad && cfg.Min < cfg.Max && (r.Value < cfg.Min || r.Value > cfg.Max):
 		q, err = rules.Bad, drivers.ErrOutOfRange
 	case q == rules.Uncertain && !cfg.UseUncertain:
 		q = rules.Bad
+	case q != rules.Bad && stamped && cfg.MaxAge > 0 && now.Wall.Sub(r.At) > cfg.MaxAge:
+		q, err, late = rules.Bad, drivers.ErrStale, true
 	}
 	p.err = err
-	if q == rules.Bad {
+	if q == rules.Bad && !late {
 		r.Value, r.Quality, r.Err = 0, drivers.Bad, err
 	}
 	c.image.Samples[r.Point] = rules.Sample{Value: r.Value, Quality: q, Seen: now.Steady}

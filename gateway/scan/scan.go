@@ -82,7 +82,8 @@ type Input struct {
 }
 
 // Observation is a reading with its point's index. Step judges it in place: what may not be used as a number comes back
-// Bad, with Value 0 and the reason, so that whoever tells of it tells what was decided on.
+// Bad, with Value 0 and the reason, so that whoever tells of it tells what was decided on. What is only late, by its own
+// stamp, decides nothing either and stays as it is: it was true then, and its event tells when.
 type Observation struct {
 	Point   int
 	Value   float64
