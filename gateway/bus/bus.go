@@ -97,6 +97,7 @@ type Bus struct {
 	away    error     // why the bus cannot be reached, as told to the sink; nil when it can
 	since   time.Time // since when that is so
 	call    call
+	hurry   func()    // soon gives up the write in progress, when it only waits for its device to confirm; nil: there is none such
 	panicAt time.Time // when a panic was last logged
 	counts  counts
 }
@@ -133,12 +134,16 @@ func New(o Options) *Bus {
 // nothing more is heard; each other one ends in one Sink.Confirm, also when the bus stops before it was tried.
 //
 // To a unit that is asked less often, and on a bus that is away, only safety writes are tried at once; the others wait
-// until the unit answers, or the bus is tried, again.
+// until the unit answers, or the bus is tried, again. Where devices speak first the order has left within a moment and the
+// rest is waiting for the device to show it: while a safety write waits, nobody else's device is waited for longer than a second.
 func (b *Bus) Write(w Write) {
 	b.mu.Lock()
 	ended := b.ended
 	if !ended {
 		b.queue.put(w)
+		if w.Safety && b.hurry != nil {
+			b.hurry()
+		}
 	}
 	b.mu.Unlock()
 	if ended {

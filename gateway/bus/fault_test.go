@@ -518,3 +518,35 @@ func TestSafetyOfLiveUnitsWaitsForNoDeadOne(t *testing.T) {
 		})
 	}
 }
+
+// What a device that does not confirm costs on a broker must not be paid by those that would.
+func TestSafetyWaitsForNoDeadDeviceOnABroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		driver := newPushing()
+		driver.wrErr = func(p drivers.PointID) error {
+			if p == "dead" {
+				return fmt.Errorf("%w: %w", context.DeadlineExceeded, drivers.ErrNotConfirmed)
+			}
+			return nil
+		}
+		d := start(t, driver, Options{})
+		d.sleep(s)
+		d.Write(Write{Output: 0, ID: 1, Point: "dead", Value: 1})
+		d.sleep(500 * ms) // it waits for five seconds
+		d.Write(Write{Output: 0, ID: 2, Point: "dead", Safety: true})
+		for i := range 5 {
+			d.Write(Write{Output: 1 + i, ID: uint64(3 + i), Point: drivers.PointID(fmt.Sprint("plug", i)), Safety: true})
+		}
+		d.sleep(2 * s)
+		done := 0
+		for _, c := range d.confirms {
+			if c.Err == nil {
+				done++
+			}
+		}
+		if done != 5 {
+			t.Errorf("2 s after the order %d of 5 live plugs are safe: %+v", done, d.confirms)
+		}
+		d.finish()
+	})
+}

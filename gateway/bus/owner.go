@@ -9,7 +9,10 @@ import (
 	"gacp-erp.internal/glasshouse/drivers"
 )
 
-const longTime = time.Hour // to sleep when nothing is due
+const (
+	longTime   = time.Hour   // to sleep when nothing is due
+	safetyTime = time.Second // for a device that speaks first to confirm while a safety write waits behind it
+)
 
 // own is the owner's goroutine: writes, then one request, then writes again.
 func (b *Bus) own(ctx context.Context) {
@@ -85,9 +88,28 @@ func (b *Bus) answers(w Write) bool {
 
 // write tries one and confirms it.
 func (b *Bus) write(ctx context.Context, w Write) {
-	err := b.limited(ctx, b.options.WriteTimeout, "writing", string(w.Point), func(ctx context.Context) error {
+	trying, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	b.mu.Lock()
+	if b.pusher != nil {
+		b.hurry = func() {
+			wait := safetyTime
+			if !w.Safety {
+				wait = 0
+			}
+			time.AfterFunc(wait, giveUp)
+		}
+		if b.queue.safety() {
+			time.AfterFunc(safetyTime, giveUp)
+		}
+	}
+	b.mu.Unlock()
+	err := b.limited(trying, b.options.WriteTimeout, "writing", string(w.Point), func(ctx context.Context) error {
 		return b.driver.Write(ctx, w.Point, w.Value)
 	})
+	b.mu.Lock()
+	b.hurry = nil
+	b.mu.Unlock()
 	if ctx.Err() == nil {
 		b.wrote(w, err)
 	}

@@ -34,6 +34,11 @@ func (q *queue) take(answers, may func(Write) bool) (Write, bool) {
 	return w, true
 }
 
+// safety says that a safety write waits.
+func (q *queue) safety() bool {
+	return slices.ContainsFunc(q.waiting, func(w Write) bool { return w.Safety })
+}
+
 // empty takes all.
 func (q *queue) empty() []Write {
 	all := q.waiting
