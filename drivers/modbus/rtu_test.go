@@ -268,10 +268,13 @@ func TestPausesOfUnits(t *testing.T) {
 		b.ask(0, "checksum")
 		_, second := b.asked()
 		b.ask(0, "")
-		taps := b.taps[0]
-		taps.mu.Lock()
-		third, fourth := taps.at[0], taps.at[1]
-		taps.mu.Unlock()
+		b.taps[0].mu.Lock()
+		times := slices.Clone(b.taps[0].at)
+		b.taps[0].mu.Unlock()
+		if len(times) != 2 {
+			t.Fatalf("%d requests, want a proof and the request", len(times))
+		}
+		third, fourth := times[0], times[1]
 		for i, pause := range []time.Duration{second.Sub(at), third.Sub(second), fourth.Sub(third)} {
 			if pause < 500*time.Millisecond || pause > 600*time.Millisecond {
 				t.Errorf("pause %d: %s", i, pause)
