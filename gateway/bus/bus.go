@@ -93,9 +93,10 @@ type Bus struct {
 	ended   bool // no more writes are taken
 	plan    *plan
 	queue   queue
-	back    backoff   // of the whole bus
-	away    error     // why the bus cannot be reached, as told to the sink; nil when it can
-	since   time.Time // since when that is so
+	mute    map[drivers.PointID]bool // outputs of no request that did not confirm their last write
+	back    backoff                  // of the whole bus
+	away    error                    // why the bus cannot be reached, as told to the sink; nil when it can
+	since   time.Time                // since when that is so
 	call    call
 	hurry   func()    // soon gives up the write in progress, when it only waits for its device to confirm; nil: there is none such
 	panicAt time.Time // when a panic was last logged
@@ -123,7 +124,7 @@ func New(o Options) *Bus {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Bus{options: o, driver: o.Driver, sink: o.Sink, log: o.Log.With("bus", o.Name), wake: make(chan struct{}, 1),
+	b := &Bus{options: o, driver: o.Driver, sink: o.Sink, log: o.Log.With("bus", o.Name), wake: make(chan struct{}, 1), mute: map[drivers.PointID]bool{},
 		plan: newPlan(o.Driver.Requests(), o.Every), back: busBackoff()}
 	b.pusher, _ = o.Driver.(drivers.Pusher)
 	b.linker, _ = o.Driver.(Linker)

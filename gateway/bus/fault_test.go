@@ -548,5 +548,10 @@ func TestSafetyWaitsForNoDeadDeviceOnABroker(t *testing.T) {
 			t.Errorf("2 s after the order %d of 5 live plugs are safe: %+v", done, d.confirms)
 		}
 		d.finish()
+		d.Bus.mu.Lock()
+		defer d.Bus.mu.Unlock()
+		if d.answers(Write{Point: "dead"}) || !d.answers(Write{Point: "plug0"}) {
+			t.Error("the next time the dead one is not the last")
+		}
 	})
 }

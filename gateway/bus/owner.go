@@ -80,10 +80,14 @@ func (b *Bus) may(w Write) bool {
 	return r == nil || !r.unit.back.active()
 }
 
-// answers says whether the unit of a write answered when it was last asked or written to. The mutex is held.
+// answers says whether the unit of a write answered when it was last asked or written to; of a device that nobody asks,
+// whether it confirmed. The mutex is held.
 func (b *Bus) answers(w Write) bool {
 	r := b.plan.of[w.Point]
-	return r == nil || r.unit.back.failures == 0 && !r.unit.mute
+	if r == nil {
+		return !b.mute[w.Point]
+	}
+	return r.unit.back.failures == 0 && !r.unit.mute
 }
 
 // write tries one and confirms it.
@@ -124,6 +128,8 @@ func (b *Bus) wrote(w Write, err error) {
 	b.counts.writes++
 	if r != nil {
 		r.unit.mute = errors.Is(err, drivers.ErrUnit)
+	} else {
+		b.mute[w.Point] = err != nil
 	}
 	if err != nil {
 		b.counts.writeErrors++
