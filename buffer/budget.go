@@ -248,7 +248,7 @@ type Stats struct {
 	Damaged  []string    // names of files that were put aside and lie in the directory
 	Gaps     uint64      // number of the last gap
 	Growth   float64     // bytes appended per second, over the last hour or, while little comes, day; 0 in the first minute after Open
-	Room     int64       // bytes that may be appended before telemetry is dropped, if nothing is acknowledged meanwhile
+	Room     int64       // bytes that may be appended before telemetry is dropped or the disk is full, if nothing is acknowledged meanwhile
 }
 
 // LaneStats is how a lane stands. Sent, Dropped and SetAside count since the epoch began, but SetAside only what is kept.

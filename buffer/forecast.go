@@ -1,6 +1,9 @@
 package buffer
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // The growth of the files is measured once a minute and over the last hour. Where little is written an hour sees too few
 // pages come to tell a rate from, so it reaches back until a whole segment's worth has come, at most a day.
@@ -25,6 +28,9 @@ type growth struct {
 	samples []sample // the oldest first
 	enough  int64    // bytes to tell a rate from
 	near    bool     // it was logged that the forecast is near
+
+	free   int64 // bytes that the disk had left, -1: it did not say
+	freeAt int64 // grown, at that time
 }
 
 type sample struct {
@@ -32,8 +38,9 @@ type sample struct {
 	grown int64
 }
 
-// take adds a sample and forgets those that are not needed any more.
-func (g *growth) take(now time.Time) {
+// take adds a sample, with what the disk has left, and forgets those that are not needed any more.
+func (g *growth) take(now time.Time, free int64) {
+	g.free, g.freeAt = free, g.grown
 	g.samples = append(g.samples, sample{now, g.grown})
 	spare := func(s sample) bool {
 		age := now.Sub(s.at)
@@ -56,17 +63,28 @@ func (g *growth) rate(now time.Time) float64 {
 	return float64(g.grown-g.samples[0].grown) / since.Seconds()
 }
 
-// room is how many bytes may still be appended before telemetry is dropped, if nothing is acknowledged meanwhile; b.mu is
-// held. It looks ahead as nextMeasure will: the budget is looked at when a segment is full, and counts whole segments.
+// freeBytes is what the disk under a directory has left for us, -1 when it does not say.
+func freeBytes(dir string) int64 {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return -1
+	}
+	return int64(s.Bavail) * s.Bsize
+}
+
+// room is how many bytes may still be appended before telemetry is dropped or the disk is full, if nothing is acknowledged
+// meanwhile; b.mu is held. It looks ahead as nextMeasure will: the budget is looked at when a segment is full, and counts
+// whole segments.
 func (b *Buffer) room() int64 {
 	n := len(b.segments)
 	if n == 0 {
 		return 0
 	}
-	var mixed, kept, sealed int64
+	var mixed, kept, sealed, archive int64
 	for _, s := range b.segments[:n-1] {
 		switch {
-		case !b.waits(s, false): // archive gives way
+		case !b.waits(s, false): // it gives way
+			archive += s.bytes
 		case s.kept:
 			kept += s.bytes
 		default:
@@ -82,7 +100,11 @@ func (b *Buffer) room() int64 {
 	if sealed > 0 {
 		full = max(mixed/sealed, b.opts.SegmentBytes/2) // what they were full at
 	}
-	return max(0, (left/full+1)*full-b.segments[n-1].bytes)
+	room := (left/full+1)*full - b.segments[n-1].bytes
+	if g := &b.growth; g.free >= 0 {
+		room = min(room, g.free-(g.grown-g.freeAt)+archive)
+	}
+	return max(0, room)
 }
 
 // Forecast is how long it takes at this rate until telemetry is dropped, if nothing is acknowledged meanwhile; at most a
@@ -97,9 +119,10 @@ func (s *Stats) Forecast() (time.Duration, bool) {
 
 // measure takes a sample, and logs when the forecast falls below a day and when it has risen again.
 func (b *Buffer) measure() {
+	free := freeBytes(b.opts.Dir)
 	b.mu.Lock()
 	now := time.Now()
-	b.growth.take(now)
+	b.growth.take(now, free)
 	sure := now.Sub(b.growth.samples[0].at)
 	b.mu.Unlock()
 	s := b.Stats()

@@ -1,31 +1,50 @@
 package buffer
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// lockedText is a log that is read while it is written.
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
 
 // TestTheForecastComesTrue fills a buffer that nobody empties, in fake time, among them one that lasts a week: from the
 // second hour on, each forecast must be right within a tenth.
 func TestTheForecastComesTrue(t *testing.T) {
 	for _, c := range []struct {
 		every    time.Duration // between commits
+		records  int           // of a commit
 		maxBytes int64
 		lasts    time.Duration // about
 	}{
-		{time.Minute, 8 << 20, 4 * time.Hour},
-		{20 * time.Minute, 8 << 20, 84 * time.Hour},
-		{5 * time.Minute, 58 << 20, 7 * 24 * time.Hour},
+		{time.Minute, 40, 8 << 20, 4 * time.Hour},
+		{20 * time.Minute, 40, 8 << 20, 84 * time.Hour},
+		{15 * time.Minute, 60, 29 << 20, 7 * 24 * time.Hour},
 	} {
 		t.Run(c.lasts.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log lockedText
 				o := Options{Dir: t.TempDir(), MaxBytes: c.maxBytes, Lanes: []LaneSpec{{Name: "alerts", Critical: true}, {Name: "telemetry"}},
 					Log: slog.New(slog.NewTextHandler(&log, nil))}
 				b := open(t, o)
@@ -35,7 +54,7 @@ func TestTheForecastComesTrue(t *testing.T) {
 				began := time.Now()
 				told := map[time.Duration]time.Duration{} // forecast by age
 				for n := 0; ; n++ {
-					commit(t, b, noisy("telemetry", n*40, 40), Notes{"state": fmt.Appendf(nil, "%d", n)})
+					commit(t, b, noisy("telemetry", n*c.records, c.records), Notes{"state": fmt.Appendf(nil, "%d", n)})
 					time.Sleep(c.every)
 					settle(b)
 					if stats(t, b, "telemetry").Dropped > 0 {
@@ -78,5 +97,39 @@ func TestTheForecastComesTrue(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestTheDiskMayHaveLessThanTheBudget(t *testing.T) {
+	b := open(t, small(t.TempDir()))
+	for i := range 10 {
+		commit(t, b, noisy(telemetry, i*50, 50), nil)
+	}
+	left := func(free int64) int64 {
+		b.mu.Lock()
+		b.growth.take(time.Now(), free)
+		b.mu.Unlock()
+		return b.Stats().Room
+	}
+	if plenty, silent := left(1<<40), left(-1); plenty != silent || plenty < 32<<20 {
+		t.Errorf("%d bytes with a large disk, %d with one that says nothing", plenty, silent)
+	}
+	if got := left(5 << 20); got != 5<<20 {
+		t.Errorf("%d bytes on a disk with 5 MiB", got)
+	}
+	before := b.growth.grown
+	commit(t, b, noisy(telemetry, 0, 50), nil)
+	if got, want := b.Stats().Room, 5<<20-(b.growth.grown-before); got != want {
+		t.Errorf("%d bytes after a commit, want %d", got, want)
+	}
+	b.Ack(telemetry, math.MaxUint64) // all but the head is archive
+	if got := left(0); got < 100<<10 {
+		t.Errorf("%d bytes on a full disk with an archive", got)
+	}
+	if free := freeBytes(b.opts.Dir); free <= 0 {
+		t.Errorf("the disk has %d bytes", free)
+	}
+	if free := freeBytes("/nowhere"); free != -1 {
+		t.Errorf("no disk has %d bytes", free)
 	}
 }

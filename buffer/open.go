@@ -40,7 +40,7 @@ func Open(o Options) (*Buffer, error) {
 		o.Log.Warn("buffer: found at start: " + words)
 	}
 	b.growth.enough = o.SegmentBytes
-	b.growth.take(time.Now())
+	b.growth.take(time.Now(), freeBytes(o.Dir))
 	b.done.Go(b.run)
 	b.done.Go(b.tend)
 	b.signal(b.tidy)

@@ -130,7 +130,7 @@ func (p *page) buffer(s api.Status) {
 	b := s.Buffer
 	p.add("glasshouse_buffer_bytes", "gauge", "Size of the buffer's files.", float64(b.Bytes))
 	p.add("glasshouse_buffer_max_bytes", "gauge", "Budget of the buffer's files.", float64(b.MaxBytes))
-	p.add("glasshouse_buffer_room_bytes", "gauge", "What may come before raw telemetry is dropped, if nothing is delivered meanwhile.", float64(b.RoomBytes))
+	p.add("glasshouse_buffer_room_bytes", "gauge", "What may come before raw telemetry is dropped or the disk is full, if nothing is delivered meanwhile.", float64(b.RoomBytes))
 	if b.Forecast != nil {
 		p.add("glasshouse_buffer_forecast_seconds", "gauge", "Until raw telemetry is dropped at this rate, if nothing is delivered meanwhile; absent while not known.", *b.Forecast)
 	}

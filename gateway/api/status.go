@@ -134,7 +134,7 @@ type Buffer struct {
 	Epoch         string     `json:"epoch"`
 	Bytes         int64      `json:"bytes"`
 	MaxBytes      int64      `json:"maxBytes"`
-	RoomBytes     int64      `json:"roomBytes"` // what may come before raw telemetry is dropped, if nothing is delivered meanwhile
+	RoomBytes     int64      `json:"roomBytes"` // what may come before raw telemetry is dropped or the disk is full, if nothing is delivered meanwhile
 	Growth        float64    `json:"bytesPerHour"`
 	Forecast      *float64   `json:"forecastSeconds"` // until raw telemetry is dropped at this rate, if nothing is delivered meanwhile; null: not known yet, or nothing comes
 	Segments      int        `json:"segments"`
