@@ -51,7 +51,7 @@ type Message struct {
 	QoS      byte
 	Retained bool
 	Kind     MessageKind
-	Raw      []byte // the payload as it came, at most 64 KiB; nil for what no event carries on
+	Raw      []byte // the payload as it came, at most 64 KiB; nil for Telemetry, which is all in the readings
 }
 
 // MessageKind tells telemetry from what a device says about itself.

@@ -20,7 +20,9 @@ const (
 	dialTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second // of one packet: a broker that does not read is gone
 	ackInterval  = 5 * time.Millisecond
-	perSubscribe = 32 // filters in one SUBSCRIBE
+	ackPause     = time.Millisecond // for acknowledgements to leave together
+	ackBytes     = 4 << 10          // that do at most
+	perSubscribe = 32               // filters in one SUBSCRIBE
 
 	retainedAlways = 0 // MQTT's retain handling: send what is retained with each subscription,
 	retainedIfNew  = 1 // or only when the broker has no such subscription yet
@@ -290,14 +292,18 @@ func (d *Driver) hangUp() {
 	}
 }
 
-// conn reads through a buffer (the library asks for single bytes), sends a packet in one write, bounds how long that may
-// take, and remembers the broker's first bytes. The library holds it as a sync.Locker around the writes of each packet.
+// conn reads through a buffer (the library asks for single bytes), sends a packet in one write and acknowledgements many in
+// one, bounds how long that may take, and remembers the broker's first bytes. The library holds it as a sync.Locker around
+// the writes of each packet.
 type conn struct {
 	net.Conn
 	reader *bufio.Reader
 
 	writing sync.Mutex
-	out     []byte
+	out     []byte      // not sent yet
+	packet  int         // where in it the newest packet begins
+	later   *time.Timer // sends acknowledgements that nothing else takes along; nil until there was one
+	waiting bool        // later runs
 
 	reading sync.Mutex
 	first   []byte
@@ -315,7 +321,10 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // Lock begins a packet.
-func (c *conn) Lock() { c.writing.Lock() }
+func (c *conn) Lock() {
+	c.writing.Lock()
+	c.packet = len(c.out)
+}
 
 // Write adds to the packet; Unlock sends it.
 func (c *conn) Write(p []byte) (int, error) {
@@ -323,9 +332,37 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Unlock sends the packet. When it cannot, the connection is closed, which the reader notices.
+// Unlock sends the packet and what waits before it. An acknowledgement waits a moment for others: with a system call for
+// each they would cost as much as everything else that is done for a message.
 func (c *conn) Unlock() {
 	defer c.writing.Unlock()
+	const puback = 0x40
+	if c.packet == len(c.out) || c.out[c.packet] != puback || len(c.out) >= ackBytes {
+		c.send()
+		return
+	}
+	switch {
+	case c.waiting:
+	case c.later == nil:
+		c.later = time.AfterFunc(ackPause, c.sendLater)
+	default:
+		c.later.Reset(ackPause)
+	}
+	c.waiting = true
+}
+
+func (c *conn) sendLater() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.waiting = false
+	c.send()
+}
+
+// send writes what waits. When it cannot, the connection is closed, which the reader notices. The mutex is held.
+func (c *conn) send() {
+	if len(c.out) == 0 {
+		return
+	}
 	err := c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if err == nil {
 		_, err = c.Conn.Write(c.out)

@@ -52,7 +52,10 @@ func (d *Driver) decode(in *incoming) bool {
 		return d.reject(NotJSON, in)
 	}
 	b := &body{in: in, at: in.at, start: len(d.inbox), rejected: UnknownSensor,
-		message: &drivers.Message{Device: r.device, Topic: in.topic, QoS: in.qos, Retained: in.retained, Kind: r.kind, Raw: in.payload}}
+		message: &drivers.Message{Device: r.device, Topic: in.topic, QoS: in.qos, Retained: in.retained, Kind: r.kind}}
+	if r.kind != drivers.Telemetry {
+		b.message.Raw = in.payload // the others are all in their readings, and a burst of them costs less without
+	}
 	if valid {
 		if reason, ok := b.head(r); !ok {
 			return d.reject(reason, in)

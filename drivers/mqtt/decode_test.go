@@ -122,7 +122,11 @@ func TestBodies(t *testing.T) {
 				t.Errorf("delivery %d:\n%s\nwant\n%s", delivery, text(got), c.want)
 			}
 			for _, r := range got {
-				if r.Message == nil || r.Message != got[0].Message || r.Message.Topic != c.topic || string(r.Message.Raw) != c.payload {
+				raw := c.payload
+				if r.Message != nil && r.Message.Kind == drivers.Telemetry {
+					raw = ""
+				}
+				if r.Message == nil || r.Message != got[0].Message || r.Message.Topic != c.topic || string(r.Message.Raw) != raw {
 					t.Errorf("message %+v", r.Message)
 				}
 				if r.Quality != drivers.Good && r.Value != 0 {
