@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,7 @@ and exits 0. A second signal skips what can wait, never the safe outputs.`,
 		lines := newLogWriter(os.Stderr)
 		defer lines.close()
 		log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: config.Gateway.LogLevel()}))
+		sparing()
 		g, err := gateway.New(gateway.Options{Config: config, Version: version, Log: log, Probe: probeInChild, Hurry: hurry})
 		if err != nil {
 			return said(cmd, err)
@@ -64,6 +66,15 @@ and each rule as a sentence; or every fault with its line and column, and exits 
 		return g.Describe(cmd.OutOrStdout())
 	}
 	return cmd
+}
+
+// sparing makes the collector run when the heap has grown by two fifths, unless GOGC is set. The box is small and has other work;
+// under full load this saves a third of the memory for some per cent of a processor.
+func sparing() {
+	const growth = 40 // per cent
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(growth)
+	}
 }
 
 // configFlag adds -c.

@@ -3,6 +3,7 @@ package benchmarks
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -109,7 +110,7 @@ func playBare(args []string) error {
 		return err
 	}
 	b.kafka, err = kgo.NewClient(kgo.SeedBrokers(args[1]), kgo.DefaultProduceTopic(contract.TopicTelemetry), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)), kgo.ProducerLinger(0), kgo.DisableClientMetrics())
+		kgo.ProducerBatchCompression(kgo.GzipCompression().WithLevel(gzip.BestSpeed)), kgo.ProducerLinger(0), kgo.DisableClientMetrics())
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func usual() pace {
 		stuck:   2 * time.Minute,
 		drain:   5 * time.Second,
 		close:   2 * time.Second,
-		window:  [3]int{16 << 10, 256 << 10, 4 << 20},
+		window:  [3]int{16 << 10, 256 << 10, 3 << 20},
 	}
 }
 
