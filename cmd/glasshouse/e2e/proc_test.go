@@ -97,7 +97,11 @@ func (p *process) quiet() *process {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended by itself
 	go func() { _, _ = io.Copy(io.Discard, p.out) }()
-	<-p.done
+	select {
+	case <-p.done:
+	case <-time.After(patience): // a thread of it waits for a disk that hangs
+		p.t.Errorf("%s cannot be killed", p.name)
+	}
 }
 
 // stop sends SIGTERM and returns how long the process took and its exit code.
