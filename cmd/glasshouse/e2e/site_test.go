@@ -122,6 +122,7 @@ func (s *site) run() time.Duration {
 func (s *site) launch() {
 	s.t.Helper()
 	s.gateway = start(s.t, "glasshouse", nil, binary(s.t), "run", "-c", filepath.Join(s.dir, "gateway.yaml")).quiet()
+	s.t.Cleanup(func() { s.disk.ail(ills{}) }) // before the process is killed: it cannot end while its disk hangs
 }
 
 func (s *site) status() (api.Status, error) {
