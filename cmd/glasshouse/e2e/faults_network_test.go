@@ -96,7 +96,7 @@ func (e *estate) arrived() books {
 	eventually(e.t, "the readings are in Kafka", func() (err error) {
 		if b, err = e.k.audit(sent); err == nil && b.missing > 0 {
 			time.Sleep(200 * time.Millisecond)
-			err = fmt.Errorf("%d of %d readings are missing", b.missing, sent["air-7"])
+			err = fmt.Errorf("%d of %d readings are missing, such as %s", b.missing, sent["air-7"], b.first)
 		}
 		return err
 	})

@@ -108,6 +108,7 @@ func (f *field) connect(ctx context.Context, id string) *paho.Client {
 type books struct {
 	missing, twice, newID, disordered int
 	records                           int
+	first                             []string // some of what is missing: device/number
 }
 
 // audit reads the topic and compares it, record by record, with how many readings each device has sent.
@@ -153,6 +154,13 @@ func (k *kafka) audit(sent map[string]int) (books, error) {
 			b.twice++
 		}
 	}
+	for device, n := range sent {
+		for number := range n {
+			if ids[device][number] == "" && len(b.first) < 10 {
+				b.first = append(b.first, fmt.Sprintf("%s/%d", device, number))
+			}
+		}
+	}
 	return b, nil
 }
 
@@ -194,7 +202,7 @@ func load(t *testing.T, disturb func(f *field, k *kafka)) {
 	var b books
 	eventually(t, "everything is in Kafka", func() (err error) {
 		if b, err = k.audit(sent); err == nil && b.missing > 0 {
-			err = fmt.Errorf("%d of %d readings are missing", b.missing, loadDevices*loadPerDevice)
+			err = fmt.Errorf("%d of %d readings are missing, such as %s", b.missing, loadDevices*loadPerDevice, b.first)
 			time.Sleep(time.Second)
 		}
 		return err

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,13 +136,14 @@ func (f *field) status() (api.Status, error) {
 	return api.NewClient(filepath.Join(f.dir, "data", "glasshouse.sock")).Status(ctx)
 }
 
-// connected waits until the gateway reaches Kafka.
+// connected waits until the gateway reaches Kafka and its buses. A broker keeps nothing for a gateway that has not
+// subscribed yet.
 func (f *field) connected() {
 	f.t.Helper()
-	eventually(f.t, "the uplink is connected", func() error {
+	eventually(f.t, "the gateway reaches everything", func() error {
 		status, err := f.status()
-		if err == nil && !status.Uplink.Connected {
-			err = fmt.Errorf("the uplink says %+v", status.Uplink)
+		if err == nil && (!status.Uplink.Connected || slices.ContainsFunc(status.Buses, func(b api.Bus) bool { return !b.Healthy })) {
+			err = fmt.Errorf("the uplink says %+v, the buses %+v", status.Uplink, status.Buses)
 		}
 		return err
 	})
