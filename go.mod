@@ -24,7 +24,6 @@ require (
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v4 v4.0.0
 	golang.org/x/sys v0.48.0
-	golang.org/x/term v0.46.0
 	pgregory.net/rapid v1.3.0
 )
 
