@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -75,6 +76,30 @@ func TestImports(t *testing.T) {
 	for folder := range allowed {
 		if !seen[folder] {
 			t.Errorf("%s is in the table and not in the tree", folder)
+		}
+	}
+}
+
+// TestWhatDecidesReadsNoClock: in rules and scan, time is an argument.
+func TestWhatDecidesReadsNoClock(t *testing.T) {
+	for folder := range forbidden {
+		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, path := range files {
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && !strings.HasSuffix(path, "_test.go") {
+					if p, ok := s.X.(*ast.Ident); ok && p.Name == "time" && slices.Contains([]string{"Now", "Since", "Until", "After", "Sleep", "Tick", "NewTimer", "NewTicker", "AfterFunc"}, s.Sel.Name) {
+						t.Errorf("%s reads the clock by time.%s", path, s.Sel.Name)
+					}
+				}
+				return true
+			})
 		}
 	}
 }
