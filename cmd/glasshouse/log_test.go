@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -75,6 +76,10 @@ func leavesSafe(t *testing.T, stderr *os.File, end syscall.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Under nohup the test ignores SIGHUP, and so would its child: what is caught here is not ignored there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, end)
+	defer signal.Stop(caught)
 	gateway := &exec.Cmd{Path: program, Args: []string{"glasshouse", "run", "-c", file}, Stderr: stderr}
 	if err := gateway.Start(); err != nil {
 		t.Fatal(err)
