@@ -27,7 +27,6 @@ type Cycles struct {
 	Number      uint64  `json:"number"`      // cycles since the start
 	LastSeconds float64 `json:"lastSeconds"` // duration of the newest
 	MaxSeconds  float64 `json:"maxSeconds"`  // the longest since the start
-	Dropped     uint64  `json:"dropped"`     // readings that found the inbox full
 	Heard       uint64  `json:"heard"`       // messages and answers to polls that came in: Told, Unsaid, or Invalid
 	Told        uint64  `json:"told"`        // of them, those that became a telemetry event
 	Unsaid      uint64  `json:"unsaid"`      // of them, those that no event tells of, such as a device's status
