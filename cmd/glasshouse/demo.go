@@ -1,13 +1,15 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"gacp-erp.internal/glasshouse/gateway/demo"
 )
 
 func newDemo(hurry <-chan struct{}) *cobra.Command {
-	o := demo.Options{Version: version, Probe: probeInChild, Hurry: hurry}
+	o := demo.Options{Version: version, Program: os.Args[0], Probe: probeInChild, Hurry: hurry}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the real gateway against a simulated greenhouse on this machine",

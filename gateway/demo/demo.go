@@ -31,6 +31,7 @@ type Options struct {
 	Speed               float64                 // seconds that pass in the greenhouse in one; 0: sim.DefaultSpeed
 	Seed                uint64                  // of its weather
 	Out                 io.Writer               // where the story is told
+	Program             string                  // how this program was called, for the commands that the story names; "": glasshouse
 	Log                 *slog.Logger            // of the gateway; nil: gateway.log in DataDir
 	Probe               func(file string) error // see gateway.Options
 	Hurry               <-chan struct{}         // see gateway.Options
@@ -53,6 +54,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if o.Speed <= 0 {
 		o.Speed = sim.DefaultSpeed
+	}
+	if o.Program == "" {
+		o.Program = "glasshouse"
 	}
 	w, err := open(o)
 	if err != nil {

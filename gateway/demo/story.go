@@ -64,7 +64,7 @@ func (s *story) print(text string) {
 
 // welcome says what runs and where.
 func (s *story) welcome(w *world, o Options, file, socket string) {
-	ask := "glasshouse status"
+	ask := o.Program + " status"
 	if o.DataDir != defaultDir { // else it is one of the places where the command looks
 		ask += " --socket " + socket
 	}
@@ -76,11 +76,11 @@ func (s *story) welcome(w *world, o Options, file, socket string) {
   API     %s
           %s
   config  %s
-          glasshouse check -c %s
+          %s check -c %s
 
 The sun shines, the exhaust fan is off: veg-1 will soon be warmer than the 26 °C it may have. Ctrl-C ends the demo.
 
-`, o.Speed, w.broker.address(), port(w.broker.address()), w.kafkaAddress, w.kafkaAddress, contract.TopicEnvironment, w.slave.Addr(), socket, ask, file, file))
+`, o.Speed, w.broker.address(), port(w.broker.address()), w.kafkaAddress, w.kafkaAddress, contract.TopicEnvironment, w.slave.Addr(), socket, ask, file, o.Program, file))
 }
 
 // run tells what happens until ctx ends; what is still waiting then is told first. Once stopping is closed the outputs go to
