@@ -69,7 +69,7 @@ func freeBytes(dir string) int64 {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return -1
 	}
-	return int64(s.Bavail) * s.Bsize
+	return int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // Bsize has 32 bits on 32-bit machines
 }
 
 // room is how many bytes may still be appended before telemetry is dropped or the disk is full, if nothing is acknowledged
