@@ -49,8 +49,8 @@ Kafka had them, and how long it takes at this rate until raw telemetry is droppe
 }
 
 func printBuffer(w io.Writer, b api.Buffer) error {
-	fmt.Fprintf(w, "%s, epoch %s\n%.1f of %.0f MiB in %d file(s), %.2f MiB an hour%s\n%s\n", b.Dir, b.Epoch, mebi(b.Bytes), mebi(b.MaxBytes), b.Segments,
-		b.Growth/(1<<20), degraded(b), forecast(b))
+	fmt.Fprintf(w, "%s, epoch %s\n%.1f of %.0f MiB in %d file(s)%s%s\n%s\n", b.Dir, b.Epoch, mebi(b.Bytes), mebi(b.MaxBytes), b.Segments,
+		growth(b), degraded(b), forecast(b))
 	page := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(page, "\nTOPIC\tWAITING\tSET ASIDE\tDROPPED\tSENT\tSTATE")
 	for _, l := range b.Lanes {
@@ -73,6 +73,14 @@ func printBuffer(w io.Writer, b api.Buffer) error {
 		fmt.Fprintf(w, "! %s was damaged and put aside\n", name)
 	}
 	return nil
+}
+
+// growth says what is added in an hour, once that is known.
+func growth(b api.Buffer) string {
+	if b.Growth == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.2f MiB an hour", b.Growth/(1<<20))
 }
 
 // forecast says how long the room lasts.

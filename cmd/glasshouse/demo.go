@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,12 @@ the greenhouse is sped up. The terminal tells what happens; other programs may j
 	flags.StringVar(&o.Modbus, "modbus-listen", "", "address of the Modbus TCP slave (default 127.0.0.1:5020, or a free port)")
 	flags.Float64Var(&o.Speed, "speed", 0, "how many seconds pass in the greenhouse in one (default: fast enough for a story in a minute)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if o.For < 0 {
+			return usageError{fmt.Errorf("--for %s: want a time from now, as 60s, or none to run until Ctrl-C", o.For)}
+		}
+		if flags.Changed("speed") && !(o.Speed > 0) {
+			return usageError{fmt.Errorf("--speed %v: want more than 0; 1 is as fast as the world", o.Speed)}
+		}
 		outliveReader()
 		o.Out = cmd.OutOrStdout()
 		return demo.Run(cmd.Context(), o)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -73,7 +74,9 @@ func testOutputs(cmd *cobra.Command, t *trial, names []string, record string, as
 	}
 	var file *os.File
 	if record != "" { // before anything is switched: a record that cannot be kept is no record
-		if file, err = os.OpenFile(record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640); err != nil {
+		if file, err = os.OpenFile(record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640); errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s is there already, and a record is kept: name a new file with --out", record)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,9 @@ Try it without any hardware: glasshouse demo`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
 	root.AddCommand(newRun(hurry), newCheck(), newDemo(hurry), newStatus(), newPoints(), newWrite(), newRelease(), newUplink(), newBuffer(), newOutputs(), newMQTT(), newVersion(), newProbe())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
@@ -39,10 +41,13 @@ Try it without any hardware: glasshouse demo`,
 // exactly is cobra.ExactArgs with exit code 2.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usageError{fmt.Errorf("%s takes %d argument(s), got %d; see glasshouse %s --help", cmd.Name(), n, len(args), cmd.Name())}
+		switch {
+		case len(args) == n:
+			return nil
+		case cmd.HasSubCommands():
+			return usageError{fmt.Errorf("%q is no command of %s; see %s --help", args[0], cmd.Name(), cmd.CommandPath())}
 		}
-		return nil
+		return usageError{fmt.Errorf("%s takes %d argument(s), got %d; see %s --help", cmd.Name(), n, len(args), cmd.CommandPath())}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"gacp-erp.internal/glasshouse/drivers/profile"
 )
 
 // TestPlaces tells where values go that are easily put in the wrong place.
@@ -41,6 +43,21 @@ func TestPlaces(t *testing.T) {
 		}
 		if err := Validate(r.Topic, r.Body); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestWhatAPlatformDeviceSendsKeepsItsPlace: what has a member in data goes there, also through the gateway.
+func TestWhatAPlatformDeviceSendsKeepsItsPlace(t *testing.T) {
+	p, ok := profile.Lookup("platform-device")
+	if !ok {
+		t.Fatal("no profile")
+	}
+	for _, q := range p.Points {
+		var none slots
+		want, _ := slotOf(q.Name)
+		if got := none.take(&Value{Name: q.Name, Quantity: q.Quantity, Unit: q.Unit, Value: 50, Quality: Good}); got != want {
+			t.Errorf("%s, of quantity %s in %q, goes to member %q, want %q", q.Name, q.Quantity, q.Unit, got.member(), want.member())
 		}
 	}
 }
