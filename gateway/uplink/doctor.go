@@ -191,7 +191,7 @@ func (d *doctor) version(ctx context.Context) {
 			return
 		}
 	}
-	d.report.ok("Kafka speaks the protocol of version %s", strings.TrimPrefix(guess, "between "))
+	d.report.ok("Kafka speaks the protocol of %s", strings.NewReplacer("between ", "", " and ", " to ").Replace(guess))
 }
 
 // producer asks for a producer id, the first thing that sending needs.
